@@ -1,0 +1,40 @@
+"""What a user can get wrong, each as one exception that says what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class ProbeError(Exception):
+    """Any mistake that ibprobe reports to its user."""
+
+
+class BadInput(ProbeError, ValueError):
+    """Data, shapes or options that cannot be measured as they are."""
+
+
+class NoRows(BadInput):
+    """A snapshot was asked for before there was anything to measure."""
+
+
+class UnknownName(ProbeError, LookupError):
+    """A layer, flag, estimator, sink or column that does not exist."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
+        names = sorted(known)
+        close = get_close_matches(name, names, n=3, cutoff=0.5)
+        shown = ", ".join(close or names[:12]) + (", …" if not close and len(names) > 12 else "")
+        lead = "did you mean" if close else "there are"
+        super().__init__(f"no {kind} named {name!r}; {lead}: {shown or 'none'}{'. ' + hint if hint else ''}")
+
+
+class MissingExtra(ProbeError, ImportError):
+    """A feature whose optional packages are not installed."""
+
+    def __init__(self, feature: str, package: str, extra: str) -> None:
+        super().__init__(f"{feature} needs {package}, which is not installed: pip install 'ibprobe[{extra}]'")
+
+
+class BadRun(ProbeError):
+    """A run directory that is missing, foreign, damaged, or taken by another run."""
