@@ -1,0 +1,1 @@
+"""Model to rows: hooks that copy, views, labels, replay."""

@@ -1,0 +1,1 @@
+"""Rows to records: brackets from the known noise, critics beside them."""

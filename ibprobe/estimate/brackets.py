@@ -1,0 +1,227 @@
+"""From rows of one layer to its records: both coordinates, both sides of each, and what limits them."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ibprobe.capture.rows import LayerRows
+from ibprobe.errors import BadInput
+from ibprobe.estimate.channel import Channel, NoisyRows, noisy_rows
+from ibprobe.estimate.kernel import Terms, input_terms, kernel_sums, label_terms, within_class_terms
+from ibprobe.estimate.labels import Classes, as_classes
+from ibprobe.record.records import Estimate, Event, Quantity
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+
+WIDE = 0.5
+"""A gap above this many nats makes the midpoint worse than the lower end plus a quarter nat."""
+FEW_ROWS = 512
+# Two-sided and one-sided 95 % points of the standard normal.
+_TWO_SIDED, _ONE_SIDED = 1.96, 1.645
+
+
+def channel_estimates(layer: LayerRows, y: Tensor | None, channel: Channel) -> tuple[list[Estimate], list[Event]]:
+    """Bracket I(X;T̃) and, with class labels, I(T̃;Y) and I(X;T̃|Y).
+
+    Args:
+        layer: rows ``(n, d)``; n ≥ 1.
+        y: targets aligned with the rows, or None.
+        channel: the noise that defines T̃.
+
+    Returns:
+        Estimates, and an event for each quantity that could not be measured.
+
+    Raises:
+        BadInput: lengths differ, no row, or more non-finite rows than finite ones.
+    """
+    started = time.perf_counter()
+    layer, y, bad = _finite(layer, y)
+    classes = None if y is None else as_classes(y)
+    rows = noisy_rows(layer.t, channel, layer.name)
+    base = _frame(layer, rows, channel, bad)
+    if len(layer.t) < 2 or not rows.std:
+        found = _without_kernel(base, rows, classes, channel)
+    else:
+        found = _with_kernel(base, layer, rows, classes, channel)
+    events = []
+    if not isinstance(classes, Classes):
+        why = classes or "no targets were given or seen"
+        events = [Event(step=0, kind="not_measured", layer=layer.name, quantity="I_TY", why=why)]
+    seconds = (time.perf_counter() - started) / len(found)
+    return [replace(e, seconds=seconds) for e in found], events
+
+
+def _finite(layer: LayerRows, y: Tensor | None) -> tuple[LayerRows, Tensor | None, int]:
+    n = len(layer.t)
+    if y is not None and len(y) != n:
+        raise BadInput(f"activations have {n} rows, targets {len(y)}: they must be aligned, one target a row")
+    if n == 0:
+        raise BadInput("no rows to measure; expected activations of shape (n, d) with n ≥ 2")
+    fine = layer.t.isfinite().all(1)
+    bad = n - int(fine.sum())
+    if bad > n / 2:
+        raise BadInput(f"{bad} of {n} rows hold NaN or infinite activations; the layer cannot be measured")
+    if bad:
+        steps = None if layer.step_of_row is None else layer.step_of_row[fine]
+        layer = replace(layer, t=layer.t[fine], step_of_row=steps)
+        y = None if y is None else y[fine]
+    return layer, y, bad
+
+
+def _frame(layer: LayerRows, rows: NoisyRows, channel: Channel, bad: int) -> Estimate:
+    """The fields and flags that all quantities of the layer share."""
+    n, d = layer.t.shape
+    # A unit's value is stored to about eps·|t|; noise below 4 of those steps is drowned by rounding.
+    ulp = torch.finfo(layer.t.dtype).eps * float(layer.t.double().square().mean().sqrt())
+    flags = {
+        "repeated_rows": layer.dropped > 0,
+        "nonfinite_rows": bad > 0,
+        "few_rows": n < FEW_ROWS,
+        "stochastic": layer.stochastic,
+        "outlier_units": channel.noise == "relative" and d >= 8 and rows.share > 0.5,
+        "dtype_resolution": 0 < rows.std < 4 * ulp and channel.noise != "per_unit",
+    }
+    return Estimate(
+        layer=layer.name, quantity="I_XT", nats=0.0, ci_low=0.0, ci_high=0.0, lower_confidence=0.0,
+        ceiling=math.log(n), ceiling_name="ln(distinct rows)", rows=n, distinct_rows=n,
+        dropped_rows=layer.dropped + bad, target=channel.target, view=layer.view, dim=d, noise=channel.noise,
+        sigma=channel.sigma, std=rows.std, estimator="channel", bound="kernel",
+        flags=frozenset(k for k, on in flags.items() if on),
+    )  # fmt: skip
+
+
+def _for_labels(base: Estimate, classes: Classes) -> Estimate:
+    kept = len(classes.y)
+    extra = {"singleton_classes": classes.singletons > 0, "one_class": classes.entropy == 0}
+    return replace(
+        base, quantity="I_TY", ceiling=classes.entropy, ceiling_name="H(Y)", rows=kept, distinct_rows=kept,
+        dropped_rows=base.dropped_rows + base.rows - kept, flags=base.flags | {k for k, on in extra.items() if on},
+    )  # fmt: skip
+
+
+def _within(base: Estimate, classes: Classes) -> Estimate:
+    """I(X;T̃|Y) is at most the mean of ln(rows of the class)."""
+    ceiling = math.log(len(classes.y)) - classes.entropy
+    return replace(_for_labels(base, classes), quantity="I_XT_given_Y", ceiling=ceiling, ceiling_name="H(X|Y)")
+
+
+def _with_kernel(
+    base: Estimate, layer: LayerRows, rows: NoisyRows, classes: Classes | str | None, channel: Channel
+) -> list[Estimate]:
+    y = classes.y if isinstance(classes, Classes) and bool(classes.kept.all()) else None
+    sums = kernel_sums(rows, y)
+    void = {"stochastic"} if layer.stochastic else set[str]()
+    if layer.step_of_row is not None and _stale(rows, layer.step_of_row):
+        void.add("stale_rows")
+    found = [_bracketed(base, input_terms(sums), void)]
+    if not isinstance(classes, Classes):
+        return found
+    if y is None:
+        rows = noisy_rows(layer.t[classes.kept], channel, layer.name)
+        sums = kernel_sums(rows, classes.y)
+    within = _bracketed(_within(base, classes), within_class_terms(sums, classes.y), void)
+    return [*found, _bracketed(_for_labels(base, classes), label_terms(sums, classes.y), set()), within]
+
+
+def _stale(rows: NoisyRows, step_of_row: Tensor) -> bool:
+    """Whether the noisy rows tell which step they come from, beyond the error of saying so."""
+    steps = as_classes(step_of_row)
+    if isinstance(steps, str) or not bool(steps.kept.all()):
+        return True
+    if steps.entropy == 0:
+        return False
+    low, error = _mean_and_error(label_terms(kernel_sums(rows, steps.y), steps.y).low, "population")
+    return low > 2 * error
+
+
+def _bracketed(base: Estimate, terms: Terms, void: set[str]) -> Estimate:
+    """Read the two ends, their errors and the point value off the rows' contributions.
+
+    Args:
+        base: shared fields; its quantity decides the point value.
+        terms: contributions ``(draws, n)``.
+        void: flags that make the lower end meaningless.
+    """
+    low, low_se = _mean_and_error(terms.low, base.target)
+    high, high_se = _mean_and_error(terms.high, base.target)
+    high = max(low, high)
+    exact = base.target == "probe_set" and not void
+    # Self-included sums are exact for the empirical distribution: the lower end for X, the upper end for labels.
+    point = (high if base.quantity == "I_TY" else low) if exact else _point(base.quantity, low, high, base.ceiling)
+    point = min(high, base.ceiling) if void else point
+    error = high_se if base.quantity == "I_TY" else low_se
+    span = (point, error, point, error) if exact else (low, low_se, high, high_se)
+    floor = 0.0 if void else span[0] - _ONE_SIDED * span[1]
+    return replace(
+        base, nats=point, ci_low=0.0 if void else span[0] - _TWO_SIDED * span[1],
+        ci_high=span[2] + _TWO_SIDED * span[3], lower_confidence=floor,
+        bracket_low=None if void else low, bracket_low_se=None if void else low_se,
+        bracket_high=high, bracket_high_se=high_se, flags=base.flags | void | _doubts(base, low, high),
+    )  # fmt: skip
+
+
+def _point(quantity: Quantity, low: float, high: float, ceiling: float) -> float:
+    """One value for a bracket, continuous in both ends so that a layer never jumps.
+
+    I(X;T̃): the midpoint while the gap is at most 0.5 nats, then the lower end plus a quarter nat. I(T̃;Y): towards the
+    midpoint by low/high, because memorised labels (lower end 0, upper end near H(Y)) must read 0.
+    """
+    gap = high - low
+    if quantity == "I_TY":
+        step = 0.0 if low <= 0 else gap * low / high / 2
+    else:
+        step = min(gap, WIDE) / 2
+    return min(low + step, max(ceiling, low))
+
+
+def _doubts(base: Estimate, low: float, high: float) -> set[str]:
+    flags = {"wide_bracket": high - low > WIDE}
+    if base.quantity != "I_TY":
+        flags["at_ceiling"] = low > base.ceiling - WIDE
+        flags["collapsed"] = low < 0.1 and base.quantity == "I_XT"
+    return {k for k, on in flags.items() if on}
+
+
+def _mean_and_error(terms: Float[Tensor, "draws n"], target: str) -> tuple[float, float]:
+    """Mean and standard error: over rows of a sample, or over the noise alone when the rows are all there is.
+
+    The rows' second role, as centres of the mixture, adds nothing to first order: the mixture is the maximiser of the
+    very sum that is read.
+    """
+    draws, n = terms.shape
+    if target == "probe_set":
+        return float(terms.mean()), math.sqrt(float(terms.var(0).mean()) / (draws * n))
+    return float(terms.mean()), float(terms.mean(0).std()) / math.sqrt(n)
+
+
+def _without_kernel(base: Estimate, rows: NoisyRows, classes: Classes | str | None, channel: Channel) -> list[Estimate]:
+    """No noise to measure through: a constant layer, a single row, or sigma = 0."""
+    symbols = torch.unique(rows.clean, dim=0, return_inverse=True)[1]
+    if len(symbols) > 1:
+        flag = "constant" if int(symbols.max()) == 0 else "deterministic"
+        base = replace(base, flags=base.flags | {flag})
+    base = replace(base, bound="plug-in")
+    h_t = _entropy(symbols)
+    if not isinstance(classes, Classes):
+        return [_exactly(base, h_t)]
+    t, y = symbols[classes.kept], classes.y
+    shared = _entropy(t) + classes.entropy - _entropy(t * (int(y.max()) + 1) + y)
+    labels = _exactly(_for_labels(base, classes), max(0.0, shared))
+    return [_exactly(base, h_t), labels, _exactly(_within(base, classes), max(0.0, _entropy(t) - shared))]
+
+
+def _exactly(base: Estimate, nats: float) -> Estimate:
+    near = {"at_ceiling"} if base.quantity != "I_TY" and base.ceiling > 0 and nats > base.ceiling - WIDE else set()
+    return replace(base, nats=nats, ci_low=nats, ci_high=nats, lower_confidence=nats, flags=base.flags | near)
+
+
+def _entropy(symbols: Int[Tensor, " n"]) -> float:
+    p = torch.unique(symbols, return_counts=True)[1].double() / len(symbols)
+    return float((p * -p.log()).sum())

@@ -1,0 +1,262 @@
+"""MINE critics: cross-fitted, stacked over pairs and folds, read only on rows they have not seen.
+
+Belghazi et al. (2018), arXiv 1801.04062, with what makes it trustworthy on few rows. Per pair and fold:
+
+1. the training rows are split into fitting and validation rows;
+2. a Gaussian head start is fitted, its correlations measured by an inner cross-validation (`head`);
+3. a network learns the rest under InfoNCE, with the noise redrawn at every step, until validation stops gaining;
+4. validation rows choose the weights of head and network, 0 among them, and the bound to read;
+5. that bound is read on the held-out rows.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import product
+from statistics import fmean, stdev
+from typing import TYPE_CHECKING
+
+import torch
+
+from ibprobe.estimate.bounds import Bound, donsker_varadhan, infonce
+from ibprobe.estimate.head import Head, canonical, held_out_correlations
+from ibprobe.estimate.inputs import MAX_COLUMNS, Inputs, Pair, normal_scores, standardised
+from ibprobe.estimate.threads import one_thread
+from ibprobe.estimate.towers import features
+from ibprobe.estimate.training import Split, Stack, Task, pad_stack, train
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+    from torch import Tensor
+
+__all__ = ["CriticReading", "Pair", "fit_critics"]
+
+WEIGHTS = (0.0, 0.5, 0.8, 1.0)
+"""Of head and network, tried on the validation rows; both 0 come first."""
+BLOCK = 4096
+"""Held-out rows read in one score matrix, which bounds its memory to 64 MiB."""
+NCE, DV = "infonce", "donsker-varadhan"
+BOUNDS: dict[str, Callable[[Float[Tensor, "n n"]], Bound]] = {NCE: infonce, DV: donsker_varadhan}
+
+
+@dataclass(frozen=True, slots=True)
+class CriticReading:
+    """What the critics of one pair read on rows that they had not seen."""
+
+    nats: float
+    """Mean over folds of the held-out bound: a lower bound in expectation, up to 0 chosen where nothing was found."""
+    se: float
+    """Standard error: the larger of the influence-function one and the spread over folds."""
+    train_nats: float
+    """The same bound on as many training rows: the gap to `nats` shows over-fitting."""
+    bound: str
+    """Name of the bound that was read."""
+    ess: float
+    """Effective number of pairs behind the bound's average of eᶠ, smallest over folds."""
+    seconds: float
+    """Wall seconds, divided evenly over the stacked pairs."""
+    diverged: bool
+    """Whether the pair held a value that is not finite, or the training of a fold met one."""
+
+
+@torch.inference_mode(False)
+@torch.enable_grad()
+def fit_critics(pairs: Sequence[Pair], folds: Int[Tensor, " n"], *, seed: int, steps: int = 200) -> list[CriticReading]:
+    """Estimate the mutual information of every pair by held-out critics, all trained together.
+
+    Pairs do not influence each other: each draws the same batches, noise and start as it would alone.
+
+    Args:
+        pairs: pairs with the same n rows in the same order, on one device.
+        folds: fold number of each row (n,), at least two different ones; keep it fixed for a run, as critics that
+            meet their held-out rows again through new folds read too much.
+        seed: of batches, noise and initial weights; no global generator is read or advanced.
+        steps: most critic steps; training ends earlier once no critic gains on its validation rows.
+
+    Returns:
+        One reading per pair, in nats. Too few rows read 0, with ln n as the standard error.
+    """
+    start = time.perf_counter()
+    if not pairs:
+        return []
+    device = pairs[0].a.device
+    # Critic steps are many small products.
+    with torch.autocast(device.type, enabled=False), one_thread():
+        finite = [bool(p.a.isfinite().all() and p.b.isfinite().all()) for p in pairs]
+        clean = [_clean(pair) for pair in pairs]
+        generator = torch.Generator(device).manual_seed(seed)
+        splits = _splits(folds.to(device).clone(), generator)
+        tasks = [_task(pair, split) for pair in clean for split in splits]
+        readings = _read(tasks, len(splits), steps, generator) if tasks else [[] for _ in pairs]
+    seconds = (time.perf_counter() - start) / len(pairs)
+    return [_summary(folds_, len(folds), ok, seconds) for folds_, ok in zip(readings, finite, strict=True)]
+
+
+def _clean(pair: Pair) -> Pair:
+    """A private float32 copy: inference tensors cannot be trained on, values that are not finite break eigh."""
+    a, b = (torch.nan_to_num(side.detach().float().clone(), 0.0, 0.0, 0.0) for side in (pair.a, pair.b))
+    return Pair(a, b, pair.std)
+
+
+def _splits(folds: Int[Tensor, " n"], generator: torch.Generator) -> list[Split]:
+    """Fold by fold; one too small to fit, validate or read is left out."""
+    device = folds.device
+    parts = []
+    for k in torch.unique(folds).tolist():
+        held, train = (folds == k).nonzero()[:, 0], (folds != k).nonzero()[:, 0]
+        train = train[torch.randperm(len(train), generator=generator, device=device)]
+        eps = torch.randn(len(folds), MAX_COLUMNS, generator=generator, device=device)
+        if len(held) >= 4 and len(train) >= 12:
+            n_val = min(len(train) // 3, max(96, min(1024, len(train) // 6)))
+            parts.append(Split(train[n_val:], train[:n_val], held, eps))
+    # Equal numbers over folds, so that they stack.
+    n_val, n_fit = (min((len(getattr(s, name)) for s in parts), default=0) for name in ("val", "fit"))
+    return [Split(s.fit[:n_fit], s.val[:n_val], s.held, s.eps) for s in parts]
+
+
+def _task(pair: Pair, split: Split) -> Task:
+    """Choose coordinates and fit the head start.
+
+    Noise of known size is Gaussian in affine coordinates only. Without it, heavy tails or curved margins may need
+    ranks: the head start that reads more on the validation rows decides.
+    """
+    views = [standardised(pair, split.fit)] + ([normal_scores(pair, split.fit)] if pair.std == 0 else [])
+    tasks = [_with_head(view, split) for view in views]
+    return max(tasks, key=_head_on_validation)
+
+
+def _with_head(inputs: Inputs, split: Split) -> Task:
+    rho = held_out_correlations(inputs, split.fit)
+    # Training and validation need a head that is blind to the validation rows; the last reading does not.
+    final = canonical(inputs, torch.cat([split.fit, split.val]))
+    return Task(split, inputs, Head(canonical(inputs, split.fit), rho), Head(final, rho))
+
+
+def _head_on_validation(task: Task) -> float:
+    val = task.split.val
+    b = task.inputs.noisy(task.split.eps[val], val)
+    return infonce(task.head.of_b(b) @ task.head.of_a(task.inputs.a[val]).T).nats
+
+
+def _read(tasks: Sequence[Task], folds: int, steps: int, generator: torch.Generator) -> list[list[_Reading]]:
+    """Train the stack, then read it pair by pair: the readings of each pair's folds."""
+    stack = Stack(tasks)
+    theta, diverged = train(stack, folds, steps, generator)
+    critics = [_Critic(stack, s, theta[s : s + 1], bool(diverged[s])) for s in range(len(tasks))]
+    with torch.no_grad():
+        return [_read_pair(critics[i : i + folds]) for i in range(0, len(critics), folds)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Critic:
+    """A trained entry of the stack."""
+
+    stack: Stack
+    place: int
+    theta: Float[Tensor, "1 p"]
+    diverged: bool
+
+    @property
+    def task(self) -> Task:
+        return self.stack.tasks[self.place]
+
+    def parts(self, rows: Int[Tensor, " m"], *, final: bool) -> tuple[Float[Tensor, "m m"], Float[Tensor, "m m"]]:
+        """Scores of head and network apart, with the noise kept for reading."""
+        task, towers = self.task, self.stack.towers
+        b = task.inputs.noisy(task.split.eps[rows], rows)
+        head = task.final_head if final else task.head
+        network = towers.scores(
+            self.theta, self.stack.a[self.place, rows][None], pad_stack([features(b)], towers.widths[1])
+        )
+        return head.of_b(b) @ head.of_a(task.inputs.a[rows]).T, network[0]
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """Weights of head and network under one bound, and what they read on the validation rows."""
+
+    weights: tuple[float, float]
+    value: Bound
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    bound: str
+    held: Bound
+    train: float
+    diverged: bool
+
+
+def _read_pair(critics: Sequence[_Critic]) -> list[_Reading]:
+    """Read all folds of a pair by one bound: InfoNCE, unless it saturates where Donsker-Varadhan still holds."""
+    choices = [_choose(*critic.parts(critic.task.split.val, final=False)) for critic in critics]
+    nce = _read_folds(critics, choices, NCE)
+    if not all(_larger([choice[DV].value], [choice[NCE].value]) for choice in choices):
+        return nce
+    dv = _read_folds(critics, choices, DV)
+    rows = sum(len(critic.task.split.held) for critic in critics)
+    # From N rows nothing above ln N can be claimed (McAllester & Stratos 2020): there the outliers went undrawn.
+    sound = fmean(d.held.nats for d in dv) < math.log(rows)
+    return dv if sound and _larger([d.held for d in dv], [c.held for c in nce]) else nce
+
+
+def _larger(dv: Sequence[Bound], nce: Sequence[Bound]) -> bool:
+    """Whether Donsker-Varadhan, with its heavier tails, wins by more than its own error."""
+    return fmean(b.nats for b in dv) - _pooled(b.se for b in dv) > fmean(b.nats for b in nce)
+
+
+def _read_folds(critics: Sequence[_Critic], choices: Sequence[dict[str, _Choice]], name: str) -> list[_Reading]:
+    return [_read_fold(critic, name, choice[name].weights) for critic, choice in zip(critics, choices, strict=True)]
+
+
+def _choose(head: Float[Tensor, "v v"], network: Float[Tensor, "v v"]) -> dict[str, _Choice]:
+    """Best weights under each bound; none at all where the gain is within one standard error of nothing."""
+    choices = {}
+    for name, bound in BOUNDS.items():
+        candidates = [_Choice(w, bound(w[0] * head + w[1] * network)) for w in product(WEIGHTS, WEIGHTS)]
+        best = max(candidates, key=lambda c: c.value.nats)
+        choices[name] = best if best.value.nats > best.value.se else candidates[0]
+    return choices
+
+
+def _read_fold(critic: _Critic, name: str, weights: tuple[float, float]) -> _Reading:
+    split = critic.task.split
+    train = torch.cat([split.fit, split.val])[: len(split.held)]
+    held, seen = (_read_rows(critic, rows, name, weights) for rows in (split.held, train))
+    return _Reading(name, held, seen.nats, critic.diverged)
+
+
+def _read_rows(critic: _Critic, rows: Int[Tensor, " m"], name: str, weights: tuple[float, float]) -> Bound:
+    """One reading, block by block when the rows are many."""
+    bounds = []
+    for block in rows.tensor_split(math.ceil(len(rows) / BLOCK)):
+        head, network = critic.parts(block, final=True)
+        bounds.append(BOUNDS[name](weights[0] * head + weights[1] * network))
+    return Bound(fmean(b.nats for b in bounds), _pooled(b.se for b in bounds), min(b.ess for b in bounds))
+
+
+def _pooled(errors: Iterable[float]) -> float:
+    """Standard error of the mean of independent values."""
+    values = list(errors)
+    return math.hypot(*values) / len(values)
+
+
+def _summary(folds: Sequence[_Reading], n: int, finite: bool, seconds: float) -> CriticReading:
+    """Fold readings to one; nothing to read is 0, give or take all that n rows could tell."""
+    if not folds or not finite:
+        return CriticReading(0.0, math.log(max(n, 2)), 0.0, NCE, 0.0, seconds, not finite)
+    values = [fold.held.nats for fold in folds]
+    # Not divided by √K: the folds' critics share rows, and the influence function is blind to what they learned.
+    spread = stdev(values) if len(values) > 1 else 0.0
+    return CriticReading(
+        nats=fmean(values),
+        se=max(spread, _pooled(fold.held.se for fold in folds)),
+        train_nats=fmean(fold.train for fold in folds),
+        bound=folds[0].bound,
+        ess=min(fold.held.ess for fold in folds),
+        seconds=seconds,
+        diverged=any(fold.diverged for fold in folds),
+    )

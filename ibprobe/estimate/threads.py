@@ -1,0 +1,21 @@
+"""One thread for small work: on busy cores, threads that wait for each other cost ten times what they save."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+@contextmanager
+def one_thread(when: bool = True) -> Iterator[None]:
+    """Run torch's CPU operations on the calling thread alone, and leave the setting as it was found."""
+    before = torch.get_num_threads()
+    if when:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        if when:
+            torch.set_num_threads(before)

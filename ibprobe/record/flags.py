@@ -1,0 +1,144 @@
+"""Every flag that an estimate can carry: what it means, where it comes from, what to do.
+
+Tooltip, report, docs and ``ibprobe explain FLAG`` all read this one table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ibprobe.errors import UnknownName
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """One reason to read a number with care."""
+
+    meaning: str
+    cause: str
+    action: str
+
+
+FLAGS: dict[str, Flag] = {
+    "at_ceiling": Flag(
+        "The value is within 0.5 nats of ln(distinct rows), the most that this many rows can show.",
+        "Too little noise, or too few rows, to tell how much more the layer keeps.",
+        "Measure with a larger sigma (compare layers at the same one), or with more rows.",
+    ),
+    "wide_bracket": Flag(
+        "The two ends of the bracket are more than 0.5 nats apart; the value leans on the lower end.",
+        "The truth is near or above ln(rows) − 1.5: noisy rows are almost isolated.",
+        "Read the two ends, not the value; more rows or a larger sigma close the gap.",
+    ),
+    "outside_bracket": Flag(
+        "The critic's held-out lower bound lies above the upper end of the bracket, beyond both errors.",
+        "A fault: repeated rows, rows that do not line up, or a leak between folds.",
+        "Do not use either number; check that rows are distinct and aligned, and report it.",
+    ),
+    "critic_behind": Flag(
+        "The critic reads less than the lower end of the bracket, beyond both errors.",
+        "A fact about the critic: too few rows or steps for this dependence.",
+        "Use the bracket; the critic's value is still a valid, loose lower bound.",
+    ),
+    "deterministic": Flag(
+        "No noise was added (sigma = 0): the value counts distinct activation vectors.",
+        "For continuous inputs I(X;T) of a deterministic layer is infinite or the constant ln N.",
+        "Use a positive sigma; every published 'compression' without one is the estimator's.",
+    ),
+    "stochastic": Flag(
+        "The layer draws random numbers, so it is no function of x; there is no lower end.",
+        "Dropout, sampling or batch statistics: the kernel bounds I(T;T̃), which exceeds I(X;T̃).",
+        "Read the upper end as an upper bound, or measure in eval mode (mode='replay').",
+    ),
+    "stale_rows": Flag(
+        "The rows come from several optimizer steps, so they mix several versions of the layer.",
+        "mode='stream' gathers rows over training batches while the weights move.",
+        "Use mode='replay', or fewer rows or larger batches.",
+    ),
+    "repeated_rows": Flag(
+        "Some inputs occurred more than once; each was counted once.",
+        "The same input twice would void the upper end of the bracket.",
+        "Nothing to do if dropped_rows is small; else give the probe distinct rows.",
+    ),
+    "nonfinite_rows": Flag(
+        "Rows with NaN or infinite activations were left out.",
+        "An overflow in the layer, often under half precision, or a diverging run.",
+        "Check the layer; the value holds for the finite rows only.",
+    ),
+    "singleton_classes": Flag(
+        "Classes with a single row were left out of I(T;Y).",
+        "A class seen once says nothing about what predicts it.",
+        "Measure more rows, or read I(T;Y) as a statement about the other classes.",
+    ),
+    "few_rows": Flag(
+        "Fewer than 512 distinct rows.",
+        "The ceiling ln(rows) is low and the errors are wide.",
+        "Raise rows=, or give a probe_set= with at least 512 distinct inputs.",
+    ),
+    "low_ess": Flag(
+        "Fewer than 100 effective samples carry the critic's normaliser.",
+        "The dependence is too strong for this many rows; the bound has outliers that grow like eᴵ.",
+        "Use the bracket, or more rows.",
+    ),
+    "over_fitted": Flag(
+        "The critic reads over 0.5 nats more on its own training rows than on held-out rows.",
+        "Too few rows for the critic's capacity.",
+        "The held-out value is what is shown; it may be low. Use more rows.",
+    ),
+    "outlier_units": Flag(
+        "One unit holds more than half of the layer's variance, so it sets the noise for all.",
+        "Common in residual streams of transformers.",
+        "Measure with noise='per_unit', for all the layers that are compared.",
+    ),
+    "constant": Flag(
+        "The layer gives the same activations for every row: it keeps nothing.",
+        "Dead units, a saturated layer, or a layer that does not see the input.",
+        "Look at the layer's weights and activations.",
+    ),
+    "collapsed": Flag(
+        "The layer keeps less than 0.1 nats of its input at this noise.",
+        "Its rows are almost identical, up to a few outliers.",
+        "Look at its activations; if it should carry a signal, training has lost it here.",
+    ),
+    "dtype_resolution": Flag(
+        "The activations are stored too coarsely for this noise: std is below 4 units in the last place.",
+        "bfloat16 or float16 activations far from zero and a small sigma.",
+        "Raise sigma, or measure the layer in float32.",
+    ),
+    "one_class": Flag(
+        "All measured rows carry the same label, so I(T;Y) is 0 whatever the layer does.",
+        "Sorted data, or a probe set drawn from one class.",
+        "Shuffle the data or give a probe_set= with all classes.",
+    ),
+    "guard:negative": Flag(
+        "An interval lies entirely below 0, which no mutual information can.",
+        "A fault of the estimate.",
+        "Do not use the number; report it.",
+    ),
+    "guard:ty_above_xt": Flag(
+        "I(T;Y) lies above I(X;T) beyond both intervals: the data processing inequality is broken.",
+        "The two coordinates are not of the same variable, or an estimator failed.",
+        "Do not read the point; measure both with one channel on the same rows.",
+    ),
+    "guard:ty_above_h_y": Flag(
+        "I(T;Y) lies above the entropy of the labels beyond its interval.",
+        "An estimator read on its training rows, or the wrong labels.",
+        "Do not use the number.",
+    ),
+    "guard:xt_above_ln_n": Flag(
+        "I(X;T) lies above ln(distinct rows) beyond its interval, on a finite set of inputs.",
+        "An estimator read on its training rows, or repeated rows.",
+        "Do not use the number.",
+    ),
+}
+
+
+def explain(name: str) -> Flag:
+    """Look a flag up.
+
+    Raises:
+        UnknownName: no such flag; close matches are named.
+    """
+    if name not in FLAGS:
+        raise UnknownName("flag", name, FLAGS)
+    return FLAGS[name]

@@ -1,0 +1,206 @@
+"""Frozen records: a number together with everything that is needed to judge it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+from ibprobe.errors import BadInput, MissingExtra, UnknownName
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA = 1
+Quantity = Literal["I_XT", "I_TY", "I_XT_given_Y", "I_XY"]
+SYMBOLS = {"I_XT": "I(X;T̃)", "I_TY": "I(T̃;Y)", "I_XT_given_Y": "I(X;T̃|Y)", "I_XY": "I(X;Y)"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """One mutual information in nats, with its limits.
+
+    Point value, interval, one-sided bound and bracket are different things and have different fields.
+    """
+
+    step: int = 0
+    """Optimizer steps taken before the measurement."""
+    layer: str = ""
+    """Module name; a module called more than once a forward is ``name#2``, ``name#3`` from its second call."""
+    quantity: Quantity
+    nats: float
+    """Point value."""
+    headline: bool = True
+    """Whether this is the value to show for the layer; fixed at the layer's first snapshot."""
+    ci_low: float
+    ci_high: float
+    """95 % interval of the point value; for a bracket it spans both ends and their errors."""
+    lower_confidence: float
+    """One-sided 95 % lower bound."""
+    bracket_low: float | None = None
+    bracket_low_se: float | None = None
+    """Self-included kernel sum: at most the truth in expectation, exact for the empirical distribution."""
+    bracket_high: float | None = None
+    bracket_high_se: float | None = None
+    """Leave-one-out kernel sum for I(X;T̃), self-included one for I(T̃;Y)."""
+    ceiling: float
+    ceiling_name: str
+    """The smallest upper limit that applies, such as ``ln(distinct rows)`` or ``H(Y)``."""
+    rows: int
+    """Rows that the value was computed from."""
+    distinct_rows: int
+    dropped_rows: int = 0
+    """Rows left out: repeated inputs, non-finite activations, ignored or singleton labels."""
+    span: tuple[int, int] = (0, 0)
+    """First and last optimizer step whose weights produced the rows."""
+    split: str = "all"
+    """``train``, ``held_out`` or ``all``."""
+    mode: str = "measure"
+    """``replay``, ``stream`` or ``measure``: how the rows were gathered."""
+    target: str = "population"
+    """``population``: rows are a sample; ``probe_set``: these rows are all there is."""
+    view: str = "as given"
+    """How the module's output became rows of ``dim`` numbers."""
+    dim: int
+    noise: str
+    sigma: float
+    std: float
+    """The channel: T̃ = view(T) + std·ε."""
+    estimator: str
+    bound: str
+    """The estimator and the bound that it was read by."""
+    ess: float | None = None
+    """Effective sample size of the bound's normaliser, for critics."""
+    seconds: float = 0.0
+    """What the estimate cost."""
+    flags: frozenset[str] = frozenset()
+    """Reasons for care; ``ibprobe explain FLAG`` says what each means."""
+
+    def __str__(self) -> str:
+        bracket = ""
+        if self.bracket_high is not None:
+            low = "–" if self.bracket_low is None else f"{self.bracket_low:.3f}"
+            bracket = f" in [{low}, {self.bracket_high:.3f}]"
+        flags = f" ({', '.join(sorted(self.flags))})" if self.flags else ""
+        where = f"{self.layer} " if self.layer else ""
+        what = SYMBOLS.get(self.quantity, self.quantity)
+        return f"{where}{what} = {self.nats:.3f} nats{bracket}, {self.estimator}{flags}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types only, as one line of ``records.jsonl``."""
+        return {**asdict(self), "flags": sorted(self.flags), "span": list(self.span)}
+
+    @classmethod
+    def from_dict(cls, line: Mapping[str, Any]) -> Estimate:
+        """Inverse of :meth:`to_dict`; fields that a newer version added are ignored.
+
+        JSON has no infinity and no NaN: a run directory holds them as text, which is a number again here.
+        """
+        numbers = {f.name for f in fields(cls) if f.type in ("float", "float | None")}
+        values: dict[str, Any] = {
+            k: float(v) if k in numbers and isinstance(v, str) else v for k, v in _known(cls, line).items()
+        }
+        return cls(**{**values, "flags": frozenset(line["flags"]), "span": tuple(line["span"])})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened to the measuring: nothing is silently absent."""
+
+    step: int
+    kind: Literal["not_measured", "skipped", "disarmed", "note"]
+    why: str
+    layer: str = ""
+    quantity: str = ""
+    split: str = ""
+
+    def __str__(self) -> str:
+        what = " ".join(filter(None, (self.layer, SYMBOLS.get(self.quantity, self.quantity), self.split)))
+        return f"step {self.step}: {what + ' ' if what else ''}{self.kind.replace('_', ' ')}: {self.why}"
+
+    @classmethod
+    def from_dict(cls, line: Mapping[str, Any]) -> Event:
+        """Inverse of ``asdict``; fields that a newer version added are ignored."""
+        return cls(**_known(cls, line))
+
+
+def _known(kind: type[Estimate] | type[Event], line: Mapping[str, Any]) -> dict[str, Any]:
+    names = {f.name for f in fields(kind)}
+    return {k: v for k, v in line.items() if k in names}
+
+
+@dataclass(frozen=True)
+class Records(Sequence[Estimate]):
+    """Estimates in the order in which they were made, and the events beside them."""
+
+    estimates: tuple[Estimate, ...] = ()
+    events: tuple[Event, ...] = ()
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.estimates)
+
+    def __iter__(self) -> Iterator[Estimate]:
+        return iter(self.estimates)
+
+    @overload
+    def __getitem__(self, index: int) -> Estimate: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Estimate]: ...
+    def __getitem__(self, index: int | slice) -> Estimate | Sequence[Estimate]:
+        return self.estimates[index]
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, (*self.estimates, *self.events))) or "no records"
+
+    @property
+    def layers(self) -> list[str]:
+        """Layer names in forward order."""
+        return list(dict.fromkeys(e.layer for e in self.estimates))
+
+    @property
+    def steps(self) -> list[int]:
+        """Measured optimizer steps, ascending."""
+        return sorted({e.step for e in self.estimates})
+
+    def select(self, **criteria: Any) -> Records:
+        """Keep the estimates whose fields equal ``criteria``, for example ``layer="fc1", headline=True``.
+
+        Raises:
+            UnknownName: a criterion that is no field of :class:`Estimate`.
+        """
+        names = [f.name for f in fields(Estimate)]
+        for name in criteria:
+            if name not in names:
+                raise UnknownName("field", name, names)
+        kept = (e for e in self.estimates if all(getattr(e, k) == v for k, v in criteria.items()))
+        return Records(tuple(kept), self.events, self.meta)
+
+    def one(self, **criteria: Any) -> Estimate:
+        """The single estimate that meets ``criteria``.
+
+        Raises:
+            BadInput: none does, or more than one.
+        """
+        found = self.select(**criteria)
+        if len(found) != 1:
+            raise BadInput(f"expected one estimate with {criteria}, found {len(found)}; add criteria such as step=")
+        return found[0]
+
+    def plus(self, estimates: Iterable[Estimate] = (), events: Iterable[Event] = ()) -> Records:
+        """A longer copy."""
+        return Records((*self.estimates, *estimates), (*self.events, *events), self.meta)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """One row an estimate, one column a field; flags joined by commas.
+
+        Raises:
+            MissingExtra: pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ImportError as e:
+            raise MissingExtra("to_pandas", "pandas", "report") from e
+        columns = [f.name for f in fields(Estimate)]
+        rows = [{**e.to_dict(), "flags": ",".join(sorted(e.flags)), "span": f"{e.span[0]}-{e.span[1]}"} for e in self]
+        return pd.DataFrame(rows, columns=columns)
