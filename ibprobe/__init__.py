@@ -1,0 +1,33 @@
+"""ibprobe: see what each layer of a PyTorch model keeps of its input and of its target, while it trains."""
+
+from ibprobe.checkpoint import measure
+from ibprobe.errors import BadInput, BadRun, MissingExtra, ProbeError, UnknownName
+from ibprobe.estimate.estimators import estimate_channel, estimate_mi
+from ibprobe.probe import IBProbe
+from ibprobe.record.guards import Violation, check_plane
+from ibprobe.record.records import Estimate, Event, Records
+from ibprobe.record.rundir import load_run
+from ibprobe.sinks.terminal import TerminalSink
+from ibprobe.sinks.wandb import WandbSink
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BadInput",
+    "BadRun",
+    "Estimate",
+    "Event",
+    "IBProbe",
+    "MissingExtra",
+    "ProbeError",
+    "Records",
+    "TerminalSink",
+    "UnknownName",
+    "Violation",
+    "WandbSink",
+    "check_plane",
+    "estimate_channel",
+    "estimate_mi",
+    "load_run",
+    "measure",
+]

@@ -1,0 +1,112 @@
+"""Which modules are layers: what a person would pick, or what the user names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
+
+from torch import nn
+
+from ibprobe.errors import BadInput, UnknownName
+
+LayerSpec = str | type[nn.Module] | Sequence[str | type[nn.Module]]
+
+_ACTIVATIONS = tuple(
+    getattr(nn, name)
+    for name in (
+        "ReLU", "ReLU6", "LeakyReLU", "PReLU", "RReLU", "ELU", "SELU", "CELU", "GELU", "SiLU", "Mish", "Tanh",
+        "Sigmoid", "Softplus", "Softsign", "Hardtanh", "Hardswish", "Hardsigmoid", "LogSigmoid", "Tanhshrink", "GLU",
+    )
+)  # fmt: skip
+_NEVER_CALLED = nn.modules.linear.NonDynamicallyQuantizableLinear  # attention uses its weights only
+_WEIGHTED = (nn.Linear, nn.Bilinear, nn.modules.conv._ConvNd, nn.RNNBase)
+
+
+def unwrap(model: nn.Module) -> nn.Module:
+    """The user's own module under compile and data-parallel wrappers."""
+    while True:
+        if isinstance(getattr(model, "_orig_mod", None), nn.Module):
+            model = model._orig_mod  # type: ignore[assignment]
+        elif isinstance(model, nn.parallel.DistributedDataParallel | nn.DataParallel):
+            model = model.module
+        else:
+            return model
+
+
+def select_layers(model: nn.Module, spec: LayerSpec = "auto") -> dict[str, nn.Module]:
+    """Resolve a layer specification to named modules.
+
+    Args:
+        model: an unwrapped model.
+        spec: ``"auto"``; or names, glob patterns (``*`` stays within one dot-separated part) and module classes,
+            alone or in a list.
+
+    Raises:
+        UnknownName: a name or pattern that matches no module; close matches are named.
+        BadInput: nothing to measure, or a specification of another type.
+    """
+    if isinstance(spec, str) and spec == "auto":
+        return _auto(model)
+    found: dict[str, nn.Module] = {}
+    wanted = [spec] if isinstance(spec, str | type) else list(spec)
+    if not wanted:
+        raise BadInput('layers= is empty; pass "auto", names, patterns or module classes')
+    for item in wanted:
+        found |= _matching(model, item)
+    # Forward order is only known when the model runs; definition order is the better guess until then.
+    return {name: module for name, module in model.named_modules() if name in found}
+
+
+def _matching(model: nn.Module, item: object) -> dict[str, nn.Module]:
+    modules = {name: m for name, m in model.named_modules() if name}
+    if isinstance(item, type) and issubclass(item, nn.Module):
+        found = {name: m for name, m in modules.items() if isinstance(m, item)}
+        if not found:
+            raise UnknownName("module of class", item.__name__, {type(m).__name__ for m in modules.values()})
+        return found
+    if not isinstance(item, str):
+        raise BadInput(f"a layer is a name, a pattern or a module class; got {item!r}")
+    found = {name: m for name, m in modules.items() if _fits(name, item)}
+    if not found:
+        raise UnknownName("layer", item, modules, hint="model.named_modules() lists them")
+    return found
+
+
+def _fits(name: str, pattern: str) -> bool:
+    parts, patterns = name.split("."), pattern.split(".")
+    return len(parts) == len(patterns) and all(map(fnmatchcase, parts, patterns))
+
+
+def _auto(model: nn.Module) -> dict[str, nn.Module]:
+    """Repeated blocks if there are any, else activations, else weighted layers; and always the head."""
+    leaves = {n: m for n, m in model.named_modules() if not any(True for _ in m.children())}
+    weighted = {n: m for n, m in leaves.items() if isinstance(m, _WEIGHTED) and not isinstance(m, _NEVER_CALLED)}
+    body = _blocks(model) or {n: m for n, m in leaves.items() if isinstance(m, _ACTIVATIONS)} or weighted
+    if not body:
+        raise BadInput('layers="auto" found no block, activation or weighted layer; name the modules to measure')
+    head = {n: m for n, m in list(weighted.items())[-1:] if not _inside(n, body)}
+    return {n or "model": m for n, m in (body | head).items()}
+
+
+def _blocks(model: nn.Module) -> dict[str, nn.Module]:
+    """Members of containers that hold composite modules of one class: two or more, or a list of blocks with one."""
+    found: dict[str, nn.Module] = {}
+    for name, module in model.named_modules():
+        if not isinstance(module, nn.ModuleList | nn.Sequential) or _inside(name, found):
+            continue
+        composite = {c: m for c, m in module.named_children() if any(True for _ in m.children())}
+        enough = 1 if isinstance(module, nn.ModuleList) else 2
+        if len(composite) >= enough and len({type(m) for m in composite.values()}) == 1:
+            if all(isinstance(m, nn.Sequential) for m in composite.values()) and _has_blocks(composite.values()):
+                continue
+            found |= {f"{name}.{c}" if name else c: m for c, m in composite.items()}
+    return found
+
+
+def _has_blocks(modules: Iterable[nn.Module]) -> bool:
+    """Stages of blocks, as in residual nets, are opened; their blocks are the layers."""
+    return any(_blocks(m) for m in modules)
+
+
+def _inside(name: str, names: Iterable[str]) -> bool:
+    return any(name == n or name.startswith(f"{n}.") for n in names)

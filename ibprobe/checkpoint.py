@@ -1,0 +1,98 @@
+"""measure(): what a finished model keeps, without training it."""
+
+from __future__ import annotations
+
+import platform
+import time
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from ibprobe.capture.data import distinct_batches
+from ibprobe.capture.layers import LayerSpec, select_layers, unwrap
+from ibprobe.capture.replay import replay
+from ibprobe.capture.views import View, check_view
+from ibprobe.errors import BadInput, UnknownName
+from ibprobe.estimate.channel import Channel, Noise, Target
+from ibprobe.estimate.estimators import ESTIMATORS, LayerEstimator
+from ibprobe.record.records import Records
+
+Critics = Literal["auto", "channel", "mine"]
+
+
+def measure(
+    model: nn.Module,
+    data: Any,
+    *,
+    layers: LayerSpec = "auto",
+    noise: Noise = "relative",
+    sigma: float = 0.25,
+    target: Target = "population",
+    view: View = "auto",
+    estimator: Critics = "auto",
+    rows: int = 2048,
+    seed: int = 0,
+) -> Records:
+    """Measure a finished model, without training it.
+
+    The model runs in eval mode; weights, buffers, training flags and random states are left as they were.
+
+    Args:
+        model: any module.
+        data: a tensor x, a pair ``(x, y)``, a mapping of keyword inputs with ``labels``, or an iterable of such
+            batches. Repeated inputs are left out and counted.
+        layers: ``"auto"``, or names, glob patterns and module classes.
+        noise: with ``sigma``, the channel T̃ = view(T) + std·ε.
+        sigma: noise size.
+        target: ``population``, or ``probe_set`` when the data is all inputs there are.
+        view: how outputs become rows; see :class:`IBProbe`.
+        estimator: ``auto`` and ``mine`` train critics beside the brackets, ``channel`` does not.
+        rows: at most this many distinct inputs.
+        seed: of noise and critics.
+
+    Returns:
+        Estimates in nats, layer by layer in forward order, and events that say what could not be measured.
+
+    Raises:
+        ProbeError: unknown layers, unusable data or settings.
+    """
+    check_options(model, "replay", estimator, rows, view)
+    core = unwrap(model)
+    found = select_layers(core, layers)
+    channel = Channel(noise, sigma, seed, target=target)
+    batches, repeated = distinct_batches(data, rows)
+    taken = replay(core, found, batches, view=view, dropped=repeated)
+    by_layer = LayerEstimator(channel, critics=estimator != "channel")
+    records = Records(meta={**versions(), "model": type(core).__name__, "layers": list(found)})
+    with torch.no_grad():
+        records = records.plus(*by_layer.brackets(taken))
+    return records if estimator == "channel" else records.plus(*by_layer.critics(taken))
+
+
+def check_options(model: object, mode: str, estimator: str, rows: int, view: View) -> None:
+    """Raise a ``ProbeError`` for a setting that cannot work, of those that the probe and :func:`measure` share."""
+    if isinstance(model, type):
+        raise BadInput(f"model is a module instance: pass {model.__name__}(…), not the class")
+    if not isinstance(model, nn.Module):
+        raise BadInput(f"model is a torch.nn.Module; got {type(model).__name__}")
+    if isinstance(model, torch.jit.ScriptModule):
+        raise BadInput("a torch.jit.script model takes no hooks: probe the module it was scripted from")
+    for kind, value, known in (("mode", mode, ("replay", "stream")), ("estimator", estimator, ESTIMATORS)):
+        if value not in known:
+            raise UnknownName(kind, str(value), known)
+    if not isinstance(rows, int) or rows < 2:
+        raise BadInput(f"rows= is a number of distinct inputs, at least 2 (512 or more to be of use); got {rows!r}")
+    check_view(view)
+
+
+def versions() -> dict[str, str]:
+    """What measured, and when."""
+    from ibprobe import __version__
+
+    return {
+        "ibprobe": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }

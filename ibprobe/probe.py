@@ -1,0 +1,273 @@
+"""IBProbe: it wires everything together and is the only module that knows every other."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from ibprobe.capture.layers import LayerSpec, select_layers, unwrap
+from ibprobe.capture.rows import RowSet, row_count
+from ibprobe.capture.sources import ReplaySource, Source
+from ibprobe.capture.stream import StreamSource
+from ibprobe.capture.views import View
+from ibprobe.capture.watch import Watch
+from ibprobe.checkpoint import Critics, check_options, versions
+from ibprobe.errors import BadInput
+from ibprobe.estimate.channel import Channel, Noise, Target
+from ibprobe.estimate.estimators import LayerEstimator
+from ibprobe.record.records import Event, Records
+from ibprobe.record.rundir import RunDir, new_run_dir
+from ibprobe.runtime import InlineRuntime
+from ibprobe.schedule import Budget, Every, due_when
+from ibprobe.sinks.fanout import Fanout, SinkSpec, make_sinks
+
+log = logging.getLogger("ibprobe")
+
+_FORWARDS_WITHOUT_STEP = 100
+
+
+class IBProbe:
+    """Watches a model while it trains and measures what its layers keep of input and target.
+
+    Use it as a context manager, or call :meth:`attach` and :meth:`detach`. It never changes weights, optimizer state
+    or random states; whatever fails inside disarms it with one line, and training goes on. ``IBPROBE=off`` in the
+    environment makes it inert.
+
+    Args:
+        model: the module that the training loop calls.
+        layers: ``"auto"``, or names, glob patterns and module classes.
+        loss: the criterion *module*; labels are then seen by themselves.
+        optimizer: the optimizer; steps are then counted by themselves. Else call :meth:`step` after each.
+        probe_set: rows to measure instead of training inputs: ``(x, y)``, a loader, or
+            ``{"train": …, "held_out": …}``. Without it, the first ``rows`` distinct training inputs are kept.
+        mode: ``replay`` runs kept inputs through the model in eval mode; ``stream`` copies rows out of training
+            forwards.
+        every: ``"log"``, a number of optimizer steps, or ``step -> bool``.
+        rows: distinct inputs to measure on.
+        noise: ``relative``, ``per_unit`` or ``absolute``; with ``sigma`` it defines T̃ = view(T) + std·ε.
+        sigma: noise size.
+        target: ``population``, or ``probe_set`` when the probe set is all inputs there are.
+        view: ``auto``, ``flatten``, ``first``, or a function from an output tensor to rows ``(n, d)``.
+        estimator: ``auto``, ``channel`` (brackets only) or ``mine`` (critics at every snapshot).
+        budget: share of the run's time that measuring may take, or None for every scheduled step.
+        sinks: ``"auto"``, names, sink objects or a list of them. The run directory is always written.
+        run_dir: where; ``runs/ib/<UTC time>-<id>`` by default.
+        config: the run's own settings, kept with the records.
+        seed: of noise and critics.
+
+    Raises:
+        ProbeError: a setting that cannot work, always from the constructor and never from within training.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        layers: LayerSpec = "auto",
+        *,
+        loss: nn.Module | None = None,
+        optimizer: Optimizer | None = None,
+        probe_set: Any = None,
+        mode: Literal["replay", "stream"] = "replay",
+        every: Every = "log",
+        rows: int = 2048,
+        noise: Noise = "relative",
+        sigma: float = 0.25,
+        target: Target = "population",
+        view: View = "auto",
+        estimator: Critics = "auto",
+        budget: float | None = 0.05,
+        sinks: SinkSpec = "auto",
+        run_dir: str | Path | None = None,
+        config: Mapping[str, Any] | None = None,
+        seed: int = 0,
+    ) -> None:
+        check_options(model, mode, estimator, rows, view)
+        channel, core = Channel(noise, sigma, seed, target=target), unwrap(model)
+        found = select_layers(core, layers)
+        self._watch = Watch(
+            model, loss, optimizer, on_inputs=self._on_inputs, on_labels=self._on_labels, on_step=self._on_step
+        )
+        self.run_dir = Path(run_dir) if run_dir is not None else new_run_dir()
+        """Where the records are written."""
+        self._sinks = make_sinks(sinks)
+        self._due, self._budget = due_when(every), Budget(budget)
+        meta = {
+            **versions(), "model": type(core).__name__, "layers": list(found), "mode": mode, "rows": rows,
+            "noise": noise, "sigma": sigma, "draws": channel.draws, "target": target, "seed": seed,
+            "view": view if isinstance(view, str) else getattr(view, "__name__", "custom"), "estimator": estimator,
+            "every": "custom" if callable(every) else every, "budget": budget, "config": dict(config or {}),
+        }  # fmt: skip
+        by_layer = LayerEstimator(channel, critics=estimator != "channel")
+        self._runtime = InlineRuntime(by_layer, estimator, self._budget, meta)
+        self._source = _make_source(mode, core, found, rows, view, probe_set)
+        self._attached = self._armed = self._pending = False
+        self._needs_labels = probe_set is None
+        self._step = self._rows_of_forward = self._forwards_since_step = 0
+        self._told: set[str] = set()
+
+    def attach(self) -> IBProbe:
+        """Register the hooks and begin the run; a second call does nothing, after :meth:`detach` the run goes on."""
+        if self._source is None or self._attached:
+            return self
+        try:
+            self._source.open()
+            self._watch.start()
+        except BaseException:
+            self._release()
+            raise
+        self._attached = self._armed = True
+        self._runtime.begin(Fanout(RunDir(self.run_dir), self._sinks))
+        self._isolated(self._measure_if_due)
+        return self
+
+    def detach(self, *, measure: bool = True) -> None:
+        """Measure a last time, remove every hook, close the sinks; a second call does nothing.
+
+        Args:
+            measure: whether to take the last snapshot, which the budget does not limit.
+        """
+        if not self._attached:
+            return
+        try:
+            if measure and self._step not in self.estimates.steps:
+                self._isolated(self._runtime.demanded, self._take, self._step)
+        finally:
+            self._release()
+            self._attached = False
+            self._runtime.end(self._step, self.run_dir)
+
+    def __enter__(self) -> IBProbe:
+        return self.attach()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.detach(measure=kind is None)
+
+    def _release(self) -> None:
+        self._armed = False
+        self._watch.stop()
+        if self._source is not None:
+            self._source.close()
+
+    def observe(self, *, y: Tensor) -> None:
+        """Give the targets of the last forward pass, one a row, where no criterion module shows them."""
+        self._isolated(self._see_labels, y)
+
+    def step(self) -> None:
+        """Say that an optimizer step was taken; with ``optimizer=`` they are counted already and this does nothing."""
+        if not self._watch.counts_steps:
+            self._on_step()
+
+    def measure(self) -> Records:
+        """Take a snapshot now, whatever schedule and budget say.
+
+        Returns:
+            The new estimates; empty when the probe is inert, detached or disarmed.
+        """
+        before = len(self.estimates)
+        self._isolated(self._runtime.demanded, self._take, self._step)
+        return Records(self.estimates.estimates[before:], meta=self.estimates.meta)
+
+    @property
+    def estimates(self) -> Records:
+        """Everything measured so far."""
+        return self._runtime.records
+
+    def _on_step(self) -> None:
+        if not self._armed:
+            return
+        self._step += 1
+        self._forwards_since_step = 0
+        if self._needs_labels:
+            self._tell_once(
+                "no labels were seen, so I(T;Y) will be missing: pass loss=criterion (a module) to IBProbe, "
+                "or add after the forward pass:  probe.observe(y=labels)"
+            )
+        self._isolated(self._measure_if_due)
+        self._runtime.tick()
+
+    def _on_inputs(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._forwards_since_step += 1
+        if self._forwards_since_step == _FORWARDS_WITHOUT_STEP:
+            self._tell_once(
+                f"{_FORWARDS_WITHOUT_STEP} forward passes and no optimizer step seen: pass optimizer= to IBProbe, "
+                "or add after each step:  probe.step()"
+            )
+        self._isolated(self._see_inputs, args, kwargs)
+
+    def _on_labels(self, y: Tensor) -> None:
+        self._isolated(self._see_labels, y)
+
+    def _see_inputs(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        assert self._source is not None
+        self._rows_of_forward = row_count(args, kwargs)
+        with self._budget.paying("collecting"):
+            self._source.see_inputs(args, kwargs, self._step)
+
+    def _see_labels(self, y: Tensor) -> None:
+        assert self._source is not None
+        self._needs_labels = False
+        if not y.ndim or len(y) != self._rows_of_forward:
+            self._tell_once(
+                f"labels of shape {tuple(y.shape)} do not belong to the {self._rows_of_forward} rows of the last "
+                "forward pass (one label a row, rows on the first axis), so I(T;Y) will be missing for them"
+            )
+        self._source.see_labels(y)
+
+    def _measure_if_due(self) -> None:
+        assert self._source is not None
+        if self._due(self._step):
+            self._budget.early += self._pending
+            self._pending = self._pending or self._runtime.accepts()
+        if self._pending and self._source.want():
+            self._pending = False
+            self._runtime.scheduled(self._take)
+
+    def _take(self) -> list[RowSet]:
+        assert self._source is not None
+        self._watch.paused = True
+        try:
+            return self._source.take(self._step)
+        finally:
+            self._watch.paused = False
+
+    def _isolated(self, call: Callable[..., None], *args: Any) -> None:
+        """Run our own code so that nothing it does can stop the training that called it."""
+        if not self._armed:
+            return
+        try:
+            call(*args)
+        except Exception as e:
+            self._disarm(e)
+
+    def _disarm(self, error: Exception) -> None:
+        self._release()
+        why = f"{type(error).__name__}: {error}"
+        log.warning("ibprobe: disarmed at step %d, training goes on: %s", self._step, why)
+        self._runtime.keep(events=[Event(step=self._step, kind="disarmed", why=why)])
+
+    def _tell_once(self, text: str) -> None:
+        if text not in self._told:
+            self._told.add(text)
+            log.warning("ibprobe: %s", text)
+
+
+def _make_source(
+    mode: str, model: nn.Module, layers: Mapping[str, nn.Module], rows: int, view: View, probe_set: Any
+) -> Source | None:
+    """Where rows come from; None where the environment switches probes off."""
+    if mode == "stream" and probe_set is not None:
+        raise BadInput('probe_set= belongs to mode="replay"; mode="stream" copies rows out of training forwards')
+    if os.environ.get("IBPROBE") == "off":
+        return None
+    if mode == "stream":
+        return StreamSource(model, layers, rows=rows, view=view)
+    return ReplaySource(model, layers, rows=rows, view=view, probe_set=probe_set)

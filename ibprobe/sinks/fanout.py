@@ -1,0 +1,114 @@
+"""Sends records to every sink; a sink that fails is left out and training goes on."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Protocol, runtime_checkable
+
+from ibprobe.errors import BadInput, UnknownName
+from ibprobe.record.records import Estimate, Event
+from ibprobe.record.rundir import RunDir
+from ibprobe.sinks.terminal import TerminalSink
+from ibprobe.sinks.wandb import WandbSink
+
+log = logging.getLogger("ibprobe")
+
+
+@runtime_checkable
+class Sink(Protocol):
+    """A place that records go to."""
+
+    def open(self, meta: Mapping[str, Any]) -> None:
+        """The run begins; ``meta`` says what is measured and how."""
+
+    def write(self, estimates: Sequence[Estimate], events: Sequence[Event]) -> None:
+        """A snapshot is done."""
+
+    def tick(self) -> None:
+        """An optimizer step has passed."""
+
+    def close(self, summary: str) -> None:
+        """The run ends."""
+
+
+SinkSpec = str | Sink | Sequence[str | Sink]
+
+
+def make_sinks(spec: SinkSpec) -> list[Sink]:
+    """Resolve ``sinks=``.
+
+    Args:
+        spec: ``"auto"`` (terminal, and W&B when a run is active), names ``terminal`` and ``wandb``, and sink objects,
+            alone or in a list. The run directory is always written and is no part of it.
+
+    Raises:
+        UnknownName: a name that is no sink.
+        BadInput: a class instead of an instance, or something else that is no sink.
+    """
+    items = [spec] if isinstance(spec, str) or not isinstance(spec, Sequence) else spec
+    return [sink for item in items for sink in (_named(item) if isinstance(item, str) else [_checked(item)])]
+
+
+def _named(name: str) -> list[Sink]:
+    known: dict[str, Callable[[], list[Sink]]] = {
+        "auto": lambda: [TerminalSink(), *([WandbSink()] if _wandb_is_running() else [])],
+        "terminal": lambda: [TerminalSink()],
+        "wandb": lambda: [WandbSink()],
+    }
+    if name not in known:
+        raise UnknownName("sink", name, known)
+    return known[name]()
+
+
+def _checked(item: Any) -> Sink:
+    if isinstance(item, type):
+        raise BadInput(f"sinks= takes instances: pass {item.__name__}(), not the class")
+    missing = [m for m in ("open", "write", "tick", "close") if not callable(getattr(item, m, None))]
+    if missing:
+        raise BadInput(f"{item!r} is no sink: it lacks the methods {', '.join(missing)}; for none, pass sinks=[]")
+    sink: Sink = item
+    return sink
+
+
+def _wandb_is_running() -> bool:
+    module = sys.modules.get("wandb")
+    return getattr(module, "run", None) is not None
+
+
+class Fanout:
+    """All sinks of a run behind one face."""
+
+    def __init__(self, run_dir: RunDir, sinks: Sequence[Sink]) -> None:
+        self._sinks: list[Sink] = [run_dir, *sinks]
+
+    def open(self, meta: Mapping[str, Any]) -> None:
+        """Open each."""
+        self._each("open", meta)
+
+    def write(self, estimates: Sequence[Estimate], events: Sequence[Event]) -> None:
+        """Write to each."""
+        self._each("write", estimates, events)
+
+    def tick(self) -> None:
+        """Tell each that a step has passed."""
+        self._each("tick")
+
+    def close(self, summary: str) -> None:
+        """Close each; the next call does nothing."""
+        self._each("close", summary)
+        self._sinks.clear()
+
+    def _each(self, method: str, *args: Any) -> None:
+        for sink in list(self._sinks):
+            try:
+                getattr(sink, method)(*args)
+            except Exception as e:
+                self._sinks.remove(sink)
+                log.warning("ibprobe: %s failed and is left out from here: %s", type(sink).__name__, e)
+                if method != "close":
+                    # A live display or an open file must not stay behind.
+                    with suppress(Exception):
+                        sink.close("")
