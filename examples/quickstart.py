@@ -19,10 +19,12 @@ model = nn.Sequential(nn.Linear(20, 8), nn.Linear(8, 6), nn.Linear(6, 4))
 criterion = nn.CrossEntropyLoss()
 optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
 
-held_out = (x[-2048:], y[-2048:])
-with IBProbe(model, loss=criterion, optimizer=optimizer, probe_set=held_out, run_dir=args.run_dir) as probe:
+held_out = (x[-4096:], y[-4096:])
+with IBProbe(
+    model, loss=criterion, optimizer=optimizer, probe_set=held_out, rows=4096, run_dir=args.run_dir
+) as probe:  # fmt: skip
     for _ in range(args.steps):
-        batch = torch.randint(0, 17_000, (128,))
+        batch = torch.randint(0, 15_000, (128,))
         optimizer.zero_grad()
         criterion(model(x[batch]), y[batch]).backward()
         optimizer.step()
@@ -37,7 +39,7 @@ def true_nats(layer: str, std: float) -> float:
 
 
 last = probe.estimates.select(step=probe.estimates.steps[-1])
-print(f"\n{'layer':6}{'true I(X;T̃)':>13}{'bracket':>16}{'MINE':>7}{'I(T̃;Y)':>9}{'H(Y)':>7}")
+print(f"\n{'layer':6}{'true I(X;T̃)':>13}{'bracket':>15}{'95 % interval':>16}{'MINE':>6}{'I(T̃;Y)':>9}{'H(Y)':>7}")
 worst = 0.0
 for layer in last.layers:
     bracket = last.one(layer=layer, quantity="I_XT", estimator="channel")
@@ -46,5 +48,6 @@ for layer in last.layers:
     truth = true_nats(layer, bracket.std)
     worst = max(worst, abs(bracket.nats - truth))
     ends = f"[{bracket.bracket_low:.2f}, {bracket.bracket_high:.2f}]"
-    print(f"{layer:6}{truth:13.2f}{ends:>16}{mine.nats:7.2f}{label.nats:9.2f}{label.ceiling:7.2f}")
+    interval = f"[{bracket.ci_low:.2f}, {bracket.ci_high:.2f}]"
+    print(f"{layer:6}{truth:13.2f}{ends:>15}{interval:>16}{mine.nats:6.2f}{label.nats:9.2f}{label.ceiling:7.2f}")
 print(f"largest error of a bracket's value: {worst:.2f} nats; records in {probe.run_dir}")

@@ -53,12 +53,15 @@ def demo(
     **options: Any,
 ) -> None:
     """Train an MLP with four hidden layers on handwritten digits and watch its layers."""
+    import torch
+
     from ibprobe.demo import Settings, load_digits, load_mnist, train
 
     if data == "mnist" and root is None:
         raise BadInput("--data mnist needs --root DIR, a folder with the four idx files")
     if data == "digits" and root is not None:
         raise BadInput("--root goes with --data mnist; the digits come with scikit-learn")
+    torch.set_num_threads(1)  # the network is small; threads would mostly wait for each other
     loaded = load_digits() if root is None else load_mnist(root)
     passes = epochs or (3 if quick else 24 if data == "digits" else 4)
     settings = Settings(data=data, epochs=passes, **options)

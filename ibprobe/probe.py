@@ -96,7 +96,7 @@ class IBProbe:
         )
         self.run_dir = Path(run_dir) if run_dir is not None else new_run_dir()
         """Where the records are written."""
-        self._sinks = make_sinks(sinks)
+        self._sinks = (RunDir(self.run_dir), make_sinks(sinks))
         self._due, self._budget = due_when(every), Budget(budget)
         meta = {
             **versions(), "model": type(core).__name__, "layers": list(found), "mode": mode, "rows": rows,
@@ -106,7 +106,7 @@ class IBProbe:
         }  # fmt: skip
         by_layer = LayerEstimator(channel, critics=estimator != "channel")
         self._runtime = InlineRuntime(by_layer, estimator, self._budget, meta)
-        self._source = _make_source(mode, core, found, rows, view, probe_set)
+        self._source = _make_source(mode, model, found, rows, view, probe_set)
         self._attached = self._armed = self._pending = False
         self._needs_labels = probe_set is None
         self._step = self._rows_of_forward = self._forwards_since_step = 0
@@ -123,7 +123,7 @@ class IBProbe:
             self._release()
             raise
         self._attached = self._armed = True
-        self._runtime.begin(Fanout(RunDir(self.run_dir), self._sinks))
+        self._runtime.begin(Fanout(*self._sinks))
         self._isolated(self._measure_if_due)
         return self
 
@@ -223,10 +223,14 @@ class IBProbe:
         self._source.see_labels(y)
 
     def _measure_if_due(self) -> None:
-        assert self._source is not None
-        if self._due(self._step):
+        self._measure_if_ready()
+        if self._due(self._step) and not (self.estimates and self.estimates[-1].step == self._step):
             self._budget.early += self._pending
             self._pending = self._pending or self._runtime.accepts()
+            self._measure_if_ready()
+
+    def _measure_if_ready(self) -> None:
+        assert self._source is not None
         if self._pending and self._source.want():
             self._pending = False
             self._runtime.scheduled(self._take)
@@ -269,5 +273,5 @@ def _make_source(
     if os.environ.get("IBPROBE") == "off":
         return None
     if mode == "stream":
-        return StreamSource(model, layers, rows=rows, view=view)
-    return ReplaySource(model, layers, rows=rows, view=view, probe_set=probe_set)
+        return StreamSource(unwrap(model), layers, rows=rows, view=view, called=model)
+    return ReplaySource(unwrap(model), layers, rows=rows, view=view, probe_set=probe_set)

@@ -13,7 +13,7 @@ from ibprobe.errors import BadInput
 Every = str | int | Callable[[int], bool]
 
 _PER_DECADE = 12
-_CRITICS_TO_BRACKETS = 30.0
+_CRITICS_TO_BRACKETS = 20.0
 """What critics cost, in brackets, until they have run once."""
 
 

@@ -147,9 +147,11 @@ class RowBuffer:
     def add(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Keep a copy of the rows that are new."""
         self._pending = None
+        if self.full:
+            return
         keys = row_keys(args, kwargs)
         n = len(keys)
-        if n == 0 or self.full:
+        if n == 0:
             return
         fresh = first_occurrences(keys, self._seen)
         self.repeated += n - len(fresh)

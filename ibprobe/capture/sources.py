@@ -69,7 +69,7 @@ class ReplaySource:
 
     def see_inputs(self, args: tuple[Any, ...], kwargs: dict[str, Any], step: int) -> None:
         """Keep the inputs that are new until there are enough."""
-        if not self._splits and not self._buffer.full:
+        if not self._splits:
             self._buffer.add(args, kwargs)
 
     def see_labels(self, y: Tensor) -> None:

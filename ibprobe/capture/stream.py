@@ -27,14 +27,31 @@ from ibprobe.capture.views import View, layouts, to_rows, token_mask
 from ibprobe.errors import BadInput, NoRows
 
 _END = ""
-"""The tap on the model itself, which runs last; no layer has this name."""
+"""The tap on what is called, which runs last; no layer has this name."""
 
 
 class StreamSource:
-    """Copies rows out of training forwards, from the moment they are wanted until there are enough."""
+    """Copies rows out of training forwards, from the moment they are wanted until there are enough.
 
-    def __init__(self, model: nn.Module, layers: Mapping[str, nn.Module], *, rows: int, view: View) -> None:
+    Args:
+        model: unwrapped model.
+        layers: modules to record, by name.
+        rows: distinct inputs wanted.
+        view: how outputs become rows.
+        called: what the training loop calls, if the model is wrapped: it ends a pass.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        layers: Mapping[str, nn.Module],
+        *,
+        rows: int,
+        view: View,
+        called: nn.Module | None = None,
+    ) -> None:
         self._model, self._layers, self._rows, self._view = model, layers, rows, view
+        self._called = model if called is None else called
         self._axes = layouts(model, layers)
         self._randomness = Randomness(model.modules(), next((p.device for p in model.parameters()), None))
         self._handles: list[RemovableHandle] = []
@@ -49,8 +66,8 @@ class StreamSource:
         self._last: _Pass | None = None
 
     def open(self) -> None:
-        """Put a tap on each layer, and one on the model that ends a pass."""
-        self._handles = install({**self._layers, _END: self._model}, self)
+        """Put a tap on each layer, and one on what is called."""
+        self._handles = install({**self._layers, _END: self._called}, self)
 
     def see_inputs(self, args: tuple[Any, ...], kwargs: dict[str, Any], step: int) -> None:
         """Open a pass; the taps fill it."""
@@ -104,7 +121,8 @@ class StreamSource:
         self._clear()
         if not passes:
             raise NoRows(
-                'no rows were copied from training forwards yet: mode="stream" copies after a step that every= selects'
+                "no rows were copied from training forwards yet; mode='stream' copies from steps that every= selects, "
+                "and a model that was compiled before the probe was attached runs no hooks"
             )
         keys = torch.cat([p.keys for p in passes])
         distinct = first_occurrences(keys)

@@ -15,6 +15,7 @@ from ibprobe.errors import BadInput
 from ibprobe.estimate.channel import Channel, NoisyRows, noisy_rows
 from ibprobe.estimate.kernel import Terms, input_terms, kernel_sums, label_terms, within_class_terms
 from ibprobe.estimate.labels import Classes, as_classes
+from ibprobe.estimate.threads import SMALL, one_thread
 from ibprobe.record.records import Estimate, Event, Quantity
 
 if TYPE_CHECKING:
@@ -42,6 +43,14 @@ def channel_estimates(layer: LayerRows, y: Tensor | None, channel: Channel) -> t
         BadInput: lengths differ, no row, or more non-finite rows than finite ones.
     """
     started = time.perf_counter()
+    n, d = layer.t.shape
+    with one_thread(n * n * d < SMALL):
+        found, events = _estimates(layer, y, channel)
+    seconds = (time.perf_counter() - started) / len(found)
+    return [replace(e, seconds=seconds) for e in found], events
+
+
+def _estimates(layer: LayerRows, y: Tensor | None, channel: Channel) -> tuple[list[Estimate], list[Event]]:
     layer, y, bad = _finite(layer, y)
     classes = None if y is None else as_classes(y)
     rows = noisy_rows(layer.t, channel, layer.name)
@@ -54,8 +63,7 @@ def channel_estimates(layer: LayerRows, y: Tensor | None, channel: Channel) -> t
     if not isinstance(classes, Classes):
         why = classes or "no targets were given or seen"
         events = [Event(step=0, kind="not_measured", layer=layer.name, quantity="I_TY", why=why)]
-    seconds = (time.perf_counter() - started) / len(found)
-    return [replace(e, seconds=seconds) for e in found], events
+    return found, events
 
 
 def _finite(layer: LayerRows, y: Tensor | None) -> tuple[LayerRows, Tensor | None, int]:

@@ -70,9 +70,8 @@ class LayerEstimator:
                 base = known or _without_bracket(self._beside[(layer, "I_XT", rows.split)])
                 if reading.diverged:
                     why = "the critic diverged; its bracket stands"
-                    events.append(
-                        Event(step=rows.span[1], kind="not_measured", layer=layer, quantity=quantity, why=why)
-                    )
+                    lost = Event(step=rows.span[1], kind="not_measured", why=why, layer=layer, quantity=quantity)
+                    events.append(replace(lost, split=rows.split))
                 else:
                     found.append(self._placed(_from_critic(reading, base), rows))
         return _guarded(found), events
@@ -250,14 +249,18 @@ def estimate_mi(x: Any, y: Any, *, estimator: str = "mine", seed: int = 0) -> Es
     if n < 32 or bad > n:
         raise BadInput(f"{n} finite rows of {len(fine)}; a critic needs at least 32, and most of them finite")
     a, b = (s[fine] for s in sides)
-    keys = row_keys((a,), {})
+    keys = row_keys((a, b), {})
+    distinct = len(first_occurrences(keys))
+    if distinct < n / 2:
+        # Two discrete sides: equal pairs are many rows, not one row seen again, and belong in every fold.
+        keys = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
     reading = fit_critics([Pair(a, b)], _folds(keys), seed=seed)[0]
     if reading.diverged:
         raise BadInput("the critic diverged on this data; check for extreme values")
     ceiling, name = min([(math.log(n), "ln(rows)"), *_label_ceilings(x, "H(X)"), *_label_ceilings(y, "H(Y)")])
     base = Estimate(
         quantity="I_XY", nats=0.0, ci_low=0.0, ci_high=0.0, lower_confidence=0.0, ceiling=ceiling, ceiling_name=name,
-        rows=n, distinct_rows=len(first_occurrences(keys)), dropped_rows=bad, dim=b.shape[1], noise="none",
+        rows=n, distinct_rows=distinct, dropped_rows=bad, dim=b.shape[1], noise="none",
         sigma=0.0, std=0.0, estimator="mine", bound=reading.bound,
         flags=frozenset(["nonfinite_rows"] * (bad > 0) + ["few_rows"] * (n < FEW_ROWS)),
     )  # fmt: skip

@@ -22,7 +22,6 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from ibprobe.estimate.channel import NoisyRows
-from ibprobe.estimate.threads import one_thread
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -33,8 +32,6 @@ _SCRATCH_BYTES = 256 * 2**20
 # Log-densities below the best by more than this count as this: e⁻⁸⁷ is the smallest normal float32. It also keeps
 # the upper end finite for a class that is out of reach.
 _REACH = -87.0
-# Products below this many multiplications are not worth a second thread.
-_SMALL = 2**30
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +61,6 @@ def kernel_sums(rows: NoisyRows, y: Int[Tensor, " n"] | None = None) -> Sums:
     Returns:
         Log sums, float64. Time O(draws · n² · (d + K)); scratch at most 256 MB.
     """
-    n, d = rows.u.shape
-    with one_thread(n * n * d < _SMALL):
-        return _kernel_sums(rows, y)
-
-
-def _kernel_sums(rows: NoisyRows, y: Tensor | None) -> Sums:
     u = rows.u
     member = None if y is None else one_hot(y).to(u.dtype)
     half_norm = u.square().sum(1) / 2

@@ -7,6 +7,9 @@ from contextlib import contextmanager
 
 import torch
 
+SMALL = 2**30
+"""A kernel with fewer multiplications than this is not worth a second thread."""
+
 
 @contextmanager
 def one_thread(when: bool = True) -> Iterator[None]:

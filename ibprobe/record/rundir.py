@@ -40,12 +40,15 @@ class RunDir:
         self.path = path
         self._files: dict[str, TextIO] = {}
         self._closing = ExitStack()
+        self._begun = False
 
     def open(self, meta: Mapping[str, Any]) -> None:
-        """Create the directory and write ``meta.json``."""
+        """Create the directory and write ``meta.json``; once closed, the same run may be opened again and goes on."""
         self.path.mkdir(parents=True, exist_ok=True)
-        with _writer(self.path / "meta.json", "x") as file:
-            file.write(json.dumps(plain({"schema": SCHEMA, **meta}), indent=1, ensure_ascii=False) + "\n")
+        if not self._begun:
+            with _writer(self.path / "meta.json", "x") as file:
+                file.write(json.dumps(plain({"schema": SCHEMA, **meta}), indent=1, ensure_ascii=False) + "\n")
+        self._begun = True
         for name in ("records", "events"):
             self._files[name] = self._closing.enter_context(_writer(self.path / f"{name}.jsonl", "a"))
 

@@ -53,22 +53,11 @@ def test_labels_are_within_three_hundredths(layer: str, task: tuple) -> None:
     assert label.nats == pytest.approx(exact[layer][1], abs=0.03)
 
 
-@pytest.mark.parametrize("layer", [n for n in LAYERS if n[-1] in "36"])
+# Exact values above 4.5 nats (both T1, and T2 of the ReLU net) are beyond what 2,048 held-out rows show a critic.
+@pytest.mark.parametrize("layer", [n for n in LAYERS if n not in ("tanh0_T1", "relu0_T1", "relu0_T2")])
 def test_the_critic_is_within_fifteen_hundredths_where_the_truth_is_moderate(layer: str, task: tuple) -> None:
-    check_critic(layer, task)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("layer", [n for n in LAYERS if n[-1] in "245"])
-def test_the_critic_is_within_fifteen_hundredths_on_every_other_layer(layer: str, task: tuple) -> None:
-    check_critic(layer, task)
-
-
-def check_critic(layer: str, task: tuple) -> None:
     rows, _, exact = task
-    truth = exact[layer][0]
-    if truth > 4.5:
-        pytest.skip(f"exact value {truth:.2f}: beyond what a critic reads from 2,048 held-out rows")
     t = rows[layer]
     noise = torch.randn(t.shape, generator=torch.Generator().manual_seed(7))
-    assert estimate_mi(t, t + 0.1 * noise).nats == pytest.approx(truth, abs=0.15)
+    assert exact[layer][0] <= 4.5
+    assert estimate_mi(t, t + 0.1 * noise).nats == pytest.approx(exact[layer][0], abs=0.15)

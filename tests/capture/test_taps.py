@@ -1,0 +1,116 @@
+import copy
+import gc
+import pickle
+import weakref
+from typing import Any
+
+import pytest
+import torch
+from helpers import compiled, hook_tables, small_net
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from ibprobe.capture.taps import CallCounter, PreTap, Tap, install, remove
+
+
+class Receiver:
+    def __init__(self) -> None:
+        self.outputs: list[tuple[str, Tensor]] = []
+
+    def receive(self, layer: str, module: nn.Module, output: Any) -> None:
+        assert not torch.is_grad_enabled()
+        self.outputs.append((layer, output.clone()))
+
+    def see(self, args: Any, kwargs: Any) -> None:
+        self.outputs.append(("in", args[0].clone()))
+
+
+def test_a_tap_hands_outputs_on_and_changes_nothing() -> None:
+    model, receiver, x = small_net(), Receiver(), torch.randn(3, 4)
+    plain = model(x)
+    install({"0": model[0]}, receiver)
+    assert torch.equal(model(x), plain)
+    layer, rows = receiver.outputs[0]
+    assert layer == "0"
+    assert torch.equal(rows, model[0](x))
+
+
+def test_outputs_arrive_before_they_are_overwritten_in_place() -> None:
+    model, receiver = nn.Sequential(nn.Identity(), nn.ReLU(inplace=True)), Receiver()
+    install({"0": model[0]}, receiver)
+    model(torch.tensor([[-1.0]]))
+    assert receiver.outputs[0][1].item() == -1
+
+
+@pytest.mark.parametrize("clone", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
+def test_copies_and_pickles_of_a_tapped_model_feed_nothing(clone: Any) -> None:
+    model, receiver = small_net(), Receiver()
+    install({"0": model[0]}, receiver)
+    model.register_forward_pre_hook(PreTap(receiver.see), with_kwargs=True)
+    twin = clone(model)
+    twin(torch.randn(3, 4))
+    assert not receiver.outputs
+    assert twin.state_dict().keys() == small_net().state_dict().keys()
+
+
+def test_a_tap_does_not_keep_its_receiver_alive_but_an_input_tap_does() -> None:
+    model, receiver = small_net(), Receiver()
+    install({"0": model[0]}, receiver)
+    gone = weakref.ref(receiver)
+    handle = model.register_forward_pre_hook(PreTap(receiver.see), with_kwargs=True)
+    del receiver
+    assert gone() is not None
+    handle.remove()
+    gc.collect()
+    assert gone() is None
+    model(torch.randn(3, 4))
+
+
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_a_checkpointed_forward_counts_once(reentrant: bool) -> None:
+    model, receiver = small_net(), Receiver()
+    install({"0": model[0], "1": model[1]}, receiver)
+    x = torch.randn(3, 4, requires_grad=True)
+    checkpoint(model, x, use_reentrant=reentrant).sum().backward()
+    assert [layer for layer, _ in receiver.outputs] == ["0", "1"]
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
+def test_taps_fire_at_every_call_of_a_compiled_model() -> None:
+    model, receiver = small_net(), Receiver()
+    install({"0": model[0]}, receiver)
+    fast = compiled(model)
+    for _ in range(12):
+        fast(torch.randn(3, 4))
+    assert len(receiver.outputs) == 12
+
+
+def test_a_failing_registration_leaves_no_hook(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = small_net()
+    before = hook_tables(model)
+
+    def refuse(*_: Any) -> None:
+        raise RuntimeError("no hooks here")
+
+    monkeypatch.setattr(model[2], "register_forward_hook", refuse)
+    with pytest.raises(RuntimeError, match="no hooks here"):
+        install(dict(model.named_children()), Receiver())
+    assert hook_tables(model) == before
+
+
+def test_removing_twice_does_no_harm() -> None:
+    model, user = small_net(), Tap()
+    model[0].register_forward_hook(user)
+    before = hook_tables(model)
+    handles = install(dict(model.named_children()), Receiver())
+    assert hook_tables(model) != before
+    remove(handles)
+    remove(handles)
+    assert hook_tables(model) == before
+
+
+def test_later_calls_of_a_module_have_numbers() -> None:
+    calls = CallCounter()
+    assert [calls.name("relu") for _ in range(3)] == ["relu", "relu#2", "relu#3"]
+    calls.restart()
+    assert calls.name("relu") == "relu"

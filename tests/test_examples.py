@@ -1,0 +1,54 @@
+"""Every example runs and ends with its finding; the README's first program is the quickstart."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+
+def last_line(name: str, *args: object) -> str:
+    command = [sys.executable, str(ROOT / "examples" / name), *map(str, args)]
+    environment = {**os.environ, "PYTHONWARNINGS": "error"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=280, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip().splitlines()[-1]
+
+
+def test_every_example_is_short_and_tested() -> None:
+    source = Path(__file__).read_text()
+    assert all(f'"{path.name}"' in source for path in EXAMPLES)
+    assert all(len(path.read_text().splitlines()) <= 60 for path in EXAMPLES)
+
+
+def test_the_quickstart_is_right_about_a_network_with_a_known_answer() -> None:
+    found = re.fullmatch(
+        r"largest error of a bracket's value: (\S+) nats; .*", last_line("quickstart.py", "--steps", 50)
+    )
+    assert found
+    # The truth lies within 0.1 of a bracket's value while the bracket is narrow, as it is here.
+    assert float(found[1]) < 0.15
+
+
+def test_checkpoints_tell_true_labels_from_shuffled_ones() -> None:
+    line = last_line("checkpoint.py")
+    good, bad = map(float, re.findall(r"\d+\.\d+", line))
+    assert good > bad + 0.5
+
+
+@pytest.mark.slow
+def test_the_articles_table_comes_with_brackets(reference_data: Path) -> None:
+    line = last_line("mnist_mlp.py", "--root", reference_data, "--epochs", 20)
+    assert line.startswith("guards broken: 0;")
+
+
+def test_the_readme_starts_with_the_quickstart() -> None:
+    first = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert first
+    assert first[1] == (ROOT / "examples" / "quickstart.py").read_text()

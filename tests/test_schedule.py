@@ -1,0 +1,122 @@
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from helpers import unchecked
+
+from ibprobe import BadInput
+from ibprobe.schedule import Budget, due_when
+
+
+class Clock:
+    """Time that passes only when told to."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def work(self, budget: Budget, kind: str, seconds: float) -> None:
+        with budget.paying(kind):
+            self.now += seconds
+        budget.measured += kind == "brackets"
+
+
+def started(share: float | None) -> tuple[Budget, Clock]:
+    clock = Clock()
+    budget = Budget(share, _clock=clock)
+    budget.start()
+    return budget, clock
+
+
+def test_log_measures_about_sixty_times_in_a_hundred_thousand_steps() -> None:
+    due = due_when("log")
+    steps = [s for s in range(100_001) if due(s)]
+    assert 50 <= len(steps) <= 62
+    assert steps[:4] == [0, 1, 2, 3]
+    assert steps[-1] == 100_000
+    assert max(b / a for a, b in pairwise(steps[1:])) == 2
+    assert max(b / a for a, b in pairwise(steps[8:])) < 1.3
+
+
+def test_an_integer_is_a_period_and_a_function_is_taken_as_it_is() -> None:
+    assert [s for s in range(10) if due_when(4)(s)] == [0, 4, 8]
+    assert [s for s in range(10) if due_when(lambda s: s > 7)(s)] == [8, 9]
+
+
+@pytest.mark.parametrize("every", [0, -1, True, 2.5, "often", None])
+def test_any_other_schedule_names_the_known_ones(every: Any) -> None:
+    with pytest.raises(BadInput, match=r'"log", a positive number of steps, or a function step -> bool; got '):
+        unchecked(due_when)(every)
+
+
+@pytest.mark.parametrize("share", [0.0, -0.1, 1.5, float("nan")])
+def test_a_budget_is_a_share(share: Any) -> None:
+    with pytest.raises(BadInput, match=r"in \(0, 1\], or None"):
+        Budget(share)
+
+
+def test_the_first_snapshot_is_on_credit_and_the_next_waits_until_it_is_paid() -> None:
+    budget, clock = started(0.1)
+    assert budget.allows("brackets")
+    clock.work(budget, "brackets", 1.0)
+    assert not budget.allows("brackets")
+    clock.now = 100 + 19.9
+    assert not budget.allows("brackets")
+    clock.now = 100 + 20.0
+    assert budget.allows("brackets")
+
+
+def test_spending_never_passes_the_share_when_costs_are_steady() -> None:
+    budget, clock = started(0.05)
+    clock.work(budget, "brackets", 0.5)
+    for _ in range(2000):
+        clock.now += 0.1
+        for kind, cost in (("brackets", 0.5), ("critics", 2.0)):
+            if budget.allows(kind):
+                clock.work(budget, kind, cost)
+                assert budget.spent <= 0.05 * budget.elapsed + 1e-9
+    assert budget.spent > 0.04 * budget.elapsed
+
+
+def test_critics_get_only_what_is_left_and_are_guessed_dear_before_they_ran() -> None:
+    budget, clock = started(0.5)
+    clock.work(budget, "brackets", 1.0)
+    clock.now = 100 + 10
+    assert budget.allows("brackets")
+    assert not budget.allows("critics")
+    clock.now = 100 + 42
+    assert budget.allows("critics")
+
+
+def test_without_a_limit_everything_is_allowed() -> None:
+    budget, clock = started(None)
+    clock.work(budget, "brackets", 1000.0)
+    assert budget.allows("brackets")
+    assert budget.allows("critics")
+
+
+def test_work_that_fails_is_paid_for() -> None:
+    budget, clock = started(0.1)
+
+    def fail() -> None:
+        with budget.paying("brackets"):
+            clock.now += 3
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert budget.spent == 3
+
+
+def test_the_run_ends_with_one_line_that_says_what_was_left_out() -> None:
+    budget, clock = started(0.1)
+    clock.work(budget, "brackets", 1.0)
+    budget.skipped, budget.critics_skipped, budget.early = 3, 2, 4
+    clock.now = 100 + 50
+    assert budget.summary() == (
+        "measured 1 of 4 due steps, spent 2.0 % of the run's time (1.0 s); 4 were due before there were enough rows, "
+        "budget 10 %; critics skipped 2 times; to see more: a larger budget= or fewer rows="
+    )
+    assert Budget(None).summary() == "measured 0 of 0 due steps, spent no time (0.0 s)"
