@@ -9,8 +9,7 @@ from ibprobe.record.records import Estimate, Event, Records
 from ibprobe.record.rundir import load_run
 from ibprobe.sinks.terminal import TerminalSink
 from ibprobe.sinks.wandb import WandbSink
-
-__version__ = "0.1.0"
+from ibprobe.version import __version__ as __version__
 
 __all__ = [
     "BadInput",

@@ -17,6 +17,7 @@ from ibprobe.errors import BadInput, UnknownName
 from ibprobe.estimate.channel import Channel, Noise, Target
 from ibprobe.estimate.estimators import ESTIMATORS, LayerEstimator
 from ibprobe.record.records import Records
+from ibprobe.version import __version__
 
 Critics = Literal["auto", "channel", "mine"]
 
@@ -88,8 +89,6 @@ def check_options(model: object, mode: str, estimator: str, rows: int, view: Vie
 
 def versions() -> dict[str, str]:
     """What measured, and when."""
-    from ibprobe import __version__
-
     return {
         "ibprobe": __version__,
         "torch": torch.__version__,

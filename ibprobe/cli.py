@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from ibprobe import __version__
 from ibprobe.errors import BadInput, MissingExtra, ProbeError
+from ibprobe.version import __version__
 
 
 class _OneLineErrors(click.Group):

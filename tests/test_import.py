@@ -11,7 +11,7 @@ import ibprobe
 PACKAGE = Path(ibprobe.__file__).parent
 
 FLOORS = [
-    {"errors"},
+    {"errors", "version"},
     {"schedule", "capture", "record", "bottleneck"},
     {"estimate", "show"},
     {"sinks", "hookspecs"},
