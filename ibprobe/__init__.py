@@ -2,7 +2,7 @@
 
 from ibprobe.checkpoint import measure
 from ibprobe.errors import BadInput, BadRun, MissingExtra, ProbeError, UnknownName
-from ibprobe.estimate.estimators import estimate_channel, estimate_mi
+from ibprobe.estimate.arrays import estimate_channel, estimate_mi
 from ibprobe.probe import IBProbe
 from ibprobe.record.guards import Violation, check_plane
 from ibprobe.record.records import Estimate, Event, Records

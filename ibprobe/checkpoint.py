@@ -62,7 +62,7 @@ def measure(
     core = unwrap(model)
     found = select_layers(core, layers)
     channel = Channel(noise, sigma, seed, target=target)
-    batches, repeated = distinct_batches(data, rows)
+    batches, repeated = distinct_batches(data, rows, all_there_is=target == "probe_set")
     taken = replay(core, found, batches, view=view, dropped=repeated)
     by_layer = LayerEstimator(channel, critics=estimator != "channel")
     records = Records(meta={**versions(), "model": type(core).__name__, "layers": list(found)})

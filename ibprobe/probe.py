@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -106,10 +107,11 @@ class IBProbe:
         }  # fmt: skip
         by_layer = LayerEstimator(channel, critics=estimator != "channel")
         self._runtime = InlineRuntime(by_layer, estimator, self._budget, meta)
-        self._source = _make_source(mode, model, found, rows, view, probe_set)
+        self._source = _make_source(mode, model, found, rows, view, probe_set, target)
         self._attached = self._armed = self._pending = False
         self._needs_labels = probe_set is None
         self._step = self._rows_of_forward = self._forwards_since_step = 0
+        self._y_of_forward: Tensor | None = None
         self._told: set[str] = set()
 
     def attach(self) -> IBProbe:
@@ -204,11 +206,23 @@ class IBProbe:
         self._isolated(self._see_inputs, args, kwargs)
 
     def _on_labels(self, y: Tensor) -> None:
-        self._isolated(self._see_labels, y)
+        self._isolated(self._see_criterion, y)
+
+    def _see_criterion(self, y: Tensor) -> None:
+        """A second target for one forward (mixup, two heads) would silently stand for the first."""
+        first, self._y_of_forward = self._y_of_forward, y
+        if first is None or (first.shape == y.shape and torch.equal(first, y)):
+            return self._see_labels(y)
+        assert self._source is not None
+        self._source.see_labels(None)
+        self._tell_once(
+            "the criterion was called with two different targets for one forward pass, so I(T;Y) uses neither: "
+            "add, after the last of them, the one that counts:  probe.observe(y=labels)"
+        )
 
     def _see_inputs(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         assert self._source is not None
-        self._rows_of_forward = row_count(args, kwargs)
+        self._rows_of_forward, self._y_of_forward = row_count(args, kwargs), None
         with self._budget.paying("collecting"):
             self._source.see_inputs(args, kwargs, self._step)
 
@@ -265,13 +279,22 @@ class IBProbe:
 
 
 def _make_source(
-    mode: str, model: nn.Module, layers: Mapping[str, nn.Module], rows: int, view: View, probe_set: Any
+    mode: str,
+    model: nn.Module,
+    layers: Mapping[str, nn.Module],
+    rows: int,
+    view: View,
+    probe_set: Any,
+    target: Target,
 ) -> Source | None:
     """Where rows come from; None where the environment switches probes off."""
     if mode == "stream" and probe_set is not None:
         raise BadInput('probe_set= belongs to mode="replay"; mode="stream" copies rows out of training forwards')
+    if target == "probe_set" and probe_set is None:
+        raise BadInput('target="probe_set" needs probe_set=, all inputs that there are; training inputs are a sample')
     if os.environ.get("IBPROBE") == "off":
         return None
     if mode == "stream":
         return StreamSource(unwrap(model), layers, rows=rows, view=view, called=model)
-    return ReplaySource(unwrap(model), layers, rows=rows, view=view, probe_set=probe_set)
+    whole = target == "probe_set"
+    return ReplaySource(unwrap(model), layers, rows=rows, view=view, probe_set=probe_set, all_there_is=whole)

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from ibprobe.capture.rows import LayerRows
+from ibprobe.estimate.arrays import estimate_mi
 from ibprobe.estimate.brackets import channel_estimates
 from ibprobe.estimate.channel import Channel
-from ibprobe.estimate.estimators import estimate_mi
 from ibprobe.record.records import Estimate
 
 ROWS = 2048

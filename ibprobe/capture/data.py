@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 
 from ibprobe.capture.randomness import Randomness
 from ibprobe.capture.rows import Batch, RowBuffer, row_count, take_rows
@@ -22,28 +22,32 @@ _EXPECTED = (
 )
 
 
-def distinct_batches(data: Any, rows: int) -> tuple[list[Batch], int]:
-    """Read up to ``rows`` distinct inputs.
+def distinct_batches(data: Any, rows: int, *, all_there_is: bool = False) -> tuple[list[Batch], int]:
+    """Read up to ``rows`` distinct inputs: of tensors and data sets that hold more, a fixed random choice.
 
     Loaders may be shuffled and data sets augmented: every generator is afterwards as it was.
 
     Args:
         data: see the error text below, which names what is understood.
         rows: at most this many distinct rows.
+        all_there_is: these are all inputs that there are, so none may be left out.
 
     Returns:
         The batches, and how many repeated rows were left out while reading.
 
     Raises:
-        BadInput: the data is of another kind, is empty, or x and y have different lengths.
+        BadInput: the data is of another kind, is empty, x and y have different lengths, or rows would be left out.
     """
     with Randomness(_drawing(data)).preserved():
-        return _distinct(data, rows)
+        batches, repeated = _distinct(data, rows + all_there_is)
+    if all_there_is and sum(b.n for b in batches) > rows:
+        raise BadInput(f'target="probe_set" measures all inputs there are, but there are more than rows={rows}')
+    return batches, repeated
 
 
 def _distinct(data: Any, rows: int) -> tuple[list[Batch], int]:
     buffer = RowBuffer(rows)
-    for args, kwargs, y in _batches(data):
+    for args, kwargs, y in _batches(data, rows):
         buffer.add(args, kwargs)
         if y is not None:
             buffer.label(y)
@@ -63,9 +67,11 @@ def _drawing(data: Any) -> Iterator[Any]:
             yield from _drawing(part)
 
 
-def _batches(data: Any) -> Iterator[tuple[tuple[Any, ...], dict[str, Any], Tensor | None]]:
+def _batches(data: Any, rows: int) -> Iterator[tuple[tuple[Any, ...], dict[str, Any], Tensor | None]]:
     if isinstance(data, Dataset):
-        data = DataLoader(data, batch_size=CHUNK)
+        sized = hasattr(data, "__len__") and not isinstance(data, IterableDataset)
+        chosen = Subset(data, _order(len(data), rows).tolist()) if sized else data  # type: ignore[arg-type]
+        data = DataLoader(chosen, batch_size=CHUNK)
     whole = isinstance(data, Tensor | Mapping) or (
         isinstance(data, tuple) and bool(data) and all(isinstance(t, Tensor) for t in data)
     )
@@ -76,9 +82,13 @@ def _batches(data: Any) -> Iterator[tuple[tuple[Any, ...], dict[str, Any], Tenso
         n = row_count(args, kwargs)
         if y is not None and (not y.ndim or len(y) != n):
             raise BadInput(f"x has {n} rows, y has shape {tuple(y.shape)}; expected one target a row")
-        for start in range(0, n, CHUNK if whole else max(n, 1)):
-            index = torch.arange(start, min(start + CHUNK, n) if whole else n)
+        for index in torch.split(_order(n, rows), CHUNK) if whole and n else [torch.arange(n)]:
             yield take_rows((args, kwargs, y), index, n)
+
+
+def _order(n: int, rows: int) -> Tensor:
+    """All rows as they are, or in a fixed random order where only some are read: files are often sorted by class."""
+    return torch.arange(n) if n <= rows else torch.randperm(n, generator=torch.Generator().manual_seed(n))
 
 
 def _split(item: Any) -> tuple[tuple[Any, ...], dict[str, Any], Tensor | None]:

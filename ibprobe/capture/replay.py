@@ -161,5 +161,6 @@ def _differs(first: Tensor, again: Sequence[Tensor]) -> bool:
     """Whether a second run of the same inputs gave other rows, or none."""
     if not again or again[0].shape != first.shape:
         return True
-    spread = (first - first.mean(0)).float().square().sum(1).mean().sqrt()
-    return bool((first - again[0]).float().square().sum(1).mean().sqrt() > _SAME * spread)
+    a, b = (torch.nan_to_num(t.float(), 0.0, 0.0, 0.0) for t in (first, again[0]))
+    spread = (a - a.mean(0)).square().sum(1).mean().sqrt()
+    return bool((a - b).square().sum(1).mean().sqrt() > _SAME * spread)

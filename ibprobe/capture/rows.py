@@ -171,12 +171,14 @@ class RowBuffer:
         self._seen.update(batch.keys.tolist())
         self._pending = (batch, fresh, n)
 
-    def label(self, y: Tensor) -> None:
-        """Give the rows of the last :meth:`add` their targets, aligned with that whole batch."""
+    def label(self, y: Tensor | None) -> None:
+        """Give the rows of the last :meth:`add` their targets, aligned with that whole batch; None takes them back."""
         if self._pending is None:
             return
         batch, fresh, n = self._pending
-        if y.ndim and len(y) == n:
+        if y is None:
+            batch.y = None
+        elif y.ndim and len(y) == n:
             batch.y = take_rows(y, fresh, n)
 
     def measurable(self) -> list[Batch]:

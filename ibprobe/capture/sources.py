@@ -24,8 +24,8 @@ class Source(Protocol):
     def see_inputs(self, args: tuple[Any, ...], kwargs: dict[str, Any], step: int) -> None:
         """A training forward is about to run."""
 
-    def see_labels(self, y: Tensor) -> None:
-        """Targets of the last forward, in its row order."""
+    def see_labels(self, y: Tensor | None) -> None:
+        """Targets of the last forward, in its row order; None takes them back."""
 
     def want(self) -> bool:
         """Rows are wanted now; whether they are there already."""
@@ -56,13 +56,16 @@ class ReplaySource:
         rows: int,
         view: View,
         probe_set: Any = None,
+        all_there_is: bool = False,
     ) -> None:
         self._model, self._layers, self._view = model, layers, view
         self._buffer = RowBuffer(rows)
         self._splits: dict[str, tuple[list[Batch], int]] = {}
         if probe_set is not None:
             named = probe_set if _is_splits(probe_set) else {"held_out": probe_set}
-            self._splits = {split: distinct_batches(data, rows) for split, data in named.items()}
+            self._splits = {
+                split: distinct_batches(data, rows, all_there_is=all_there_is) for split, data in named.items()
+            }
 
     def open(self) -> None:
         """Nothing is registered between replays."""
@@ -72,7 +75,7 @@ class ReplaySource:
         if not self._splits:
             self._buffer.add(args, kwargs)
 
-    def see_labels(self, y: Tensor) -> None:
+    def see_labels(self, y: Tensor | None) -> None:
         """Keep the labels of the rows that were just kept."""
         if not self._splits:
             self._buffer.label(y)

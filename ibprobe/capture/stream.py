@@ -102,9 +102,13 @@ class StreamSource:
         except Exception as e:
             self._failed[name] = f"its rows could not be copied: {type(e).__name__}: {e}"
 
-    def see_labels(self, y: Tensor) -> None:
+    def see_labels(self, y: Tensor | None) -> None:
         """Keep the labels of the last pass."""
-        if self._last is not None and y.ndim and len(y) == len(self._last.keys):
+        if self._last is None:
+            return
+        if y is None:
+            self._last.y = None
+        elif y.ndim and len(y) == len(self._last.keys):
             self._last.y = y.detach().clone()
 
     def want(self) -> bool:

@@ -13,7 +13,6 @@ from torch.utils.hooks import RemovableHandle
 
 
 @runtime_checkable
-@runtime_checkable
 class Receiver(Protocol):
     """Takes what a layer returned; called inside the model's forward pass."""
 

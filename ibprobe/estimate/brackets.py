@@ -16,7 +16,7 @@ from ibprobe.estimate.channel import Channel, NoisyRows, noisy_rows
 from ibprobe.estimate.kernel import Terms, input_terms, kernel_sums, label_terms, within_class_terms
 from ibprobe.estimate.labels import Classes, as_classes
 from ibprobe.estimate.threads import SMALL, one_thread
-from ibprobe.record.records import Estimate, Event, Quantity
+from ibprobe.record.records import Estimate, Event
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -26,6 +26,7 @@ WIDE = 0.5
 FEW_ROWS = 512
 # Two-sided and one-sided 95 % points of the standard normal.
 _TWO_SIDED, _ONE_SIDED = 1.96, 1.645
+_NO_FUNCTION_OF_X = {"stochastic", "stale_rows"}
 
 
 def channel_estimates(layer: LayerRows, y: Tensor | None, channel: Channel) -> tuple[list[Estimate], list[Event]]:
@@ -86,15 +87,13 @@ def _finite(layer: LayerRows, y: Tensor | None) -> tuple[LayerRows, Tensor | Non
 def _frame(layer: LayerRows, rows: NoisyRows, channel: Channel, bad: int) -> Estimate:
     """The fields and flags that all quantities of the layer share."""
     n, d = layer.t.shape
-    # A unit's value is stored to about eps·|t|; noise below 4 of those steps is drowned by rounding.
-    ulp = torch.finfo(layer.t.dtype).eps * float(layer.t.double().square().mean().sqrt())
     flags = {
         "repeated_rows": layer.dropped > 0,
         "nonfinite_rows": bad > 0,
         "few_rows": n < FEW_ROWS,
         "stochastic": layer.stochastic,
         "outlier_units": channel.noise == "relative" and d >= 8 and rows.share > 0.5,
-        "dtype_resolution": 0 < rows.std < 4 * ulp and channel.noise != "per_unit",
+        "dtype_resolution": 0 < rows.std < 4 * _coarseness(layer.t, channel),
     }
     return Estimate(
         layer=layer.name, quantity="I_XT", nats=0.0, ci_low=0.0, ci_high=0.0, lower_confidence=0.0,
@@ -105,11 +104,25 @@ def _frame(layer: LayerRows, rows: NoisyRows, channel: Channel, bad: int) -> Est
     )  # fmt: skip
 
 
+def _coarseness(t: Tensor, channel: Channel) -> float:
+    """Size of one unit in the last place, in the units of the noise: rounding drowns noise that is not well above."""
+    rms = t.double().square().mean(0).sqrt()
+    if channel.noise == "per_unit":
+        spread = t.double().std(0, correction=0)
+        rms = torch.where(spread > 0, rms / spread, 0.0)
+    return torch.finfo(t.dtype).eps * float(rms.square().mean().sqrt())
+
+
 def _for_labels(base: Estimate, classes: Classes) -> Estimate:
     kept = len(classes.y)
-    extra = {"singleton_classes": classes.singletons > 0, "one_class": classes.entropy == 0}
+    extra = {
+        "singleton_classes": classes.singletons > 0,
+        "many_classes": classes.number > kept / 10,
+        "one_class": classes.entropy == 0,
+    }
+    h_y = classes.entropy if base.target == "probe_set" else classes.population_entropy
     return replace(
-        base, quantity="I_TY", ceiling=classes.entropy, ceiling_name="H(Y)", rows=kept, distinct_rows=kept,
+        base, quantity="I_TY", ceiling=h_y, ceiling_name="H(Y)", rows=kept, distinct_rows=kept,
         dropped_rows=base.dropped_rows + base.rows - kept, flags=base.flags | {k for k, on in extra.items() if on},
     )  # fmt: skip
 
@@ -125,68 +138,75 @@ def _with_kernel(
 ) -> list[Estimate]:
     y = classes.y if isinstance(classes, Classes) and bool(classes.kept.all()) else None
     sums = kernel_sums(rows, y)
-    void = {"stochastic"} if layer.stochastic else set[str]()
     if layer.step_of_row is not None and _stale(rows, layer.step_of_row):
-        void.add("stale_rows")
-    found = [_bracketed(base, input_terms(sums), void)]
+        base = replace(base, flags=base.flags | {"stale_rows"})
+    found = [_bracketed(base, input_terms(sums))]
     if not isinstance(classes, Classes):
         return found
     if y is None:
-        rows = noisy_rows(layer.t[classes.kept], channel, layer.name)
-        sums = kernel_sums(rows, classes.y)
-    within = _bracketed(_within(base, classes), within_class_terms(sums, classes.y), void)
-    return [*found, _bracketed(_for_labels(base, classes), label_terms(sums, classes.y), set()), within]
+        sums = kernel_sums(rows.only(classes.kept), classes.y)
+    label = _for_labels(base, classes)
+    found.append(_bracketed(label, label_terms(sums, classes.y), missing=label.ceiling - classes.entropy))
+    return [*found, _bracketed(_within(base, classes), within_class_terms(sums, classes.y))]
 
 
 def _stale(rows: NoisyRows, step_of_row: Tensor) -> bool:
     """Whether the noisy rows tell which step they come from, beyond the error of saying so."""
-    steps = as_classes(step_of_row)
-    if isinstance(steps, str) or not bool(steps.kept.all()):
-        return True
-    if steps.entropy == 0:
+    # Four groups of steps: single steps have too few rows to be told apart.
+    order = torch.unique(step_of_row, return_inverse=True)[1]
+    steps = as_classes(4 * order // (int(order.max()) + 1))
+    if isinstance(steps, str) or not bool(steps.kept.all()) or steps.entropy == 0:
         return False
     low, error = _mean_and_error(label_terms(kernel_sums(rows, steps.y), steps.y).low, "population")
     return low > 2 * error
 
 
-def _bracketed(base: Estimate, terms: Terms, void: set[str]) -> Estimate:
+def _bracketed(base: Estimate, terms: Terms, *, missing: float = 0.0) -> Estimate:
     """Read the two ends, their errors and the point value off the rows' contributions.
 
     Args:
-        base: shared fields; its quantity decides the point value.
+        base: shared fields; quantity, target and flags decide what the ends mean.
         terms: contributions ``(draws, n)``.
-        void: flags that make the lower end meaningless.
+        missing: what the entropy of few labels falls short by; it belongs to the upper end.
     """
     low, low_se = _mean_and_error(terms.low, base.target)
     high, high_se = _mean_and_error(terms.high, base.target)
-    high = max(low, high)
-    exact = base.target == "probe_set" and not void
-    # Self-included sums are exact for the empirical distribution: the lower end for X, the upper end for labels.
-    point = (high if base.quantity == "I_TY" else low) if exact else _point(base.quantity, low, high, base.ceiling)
-    point = min(high, base.ceiling) if void else point
-    error = high_se if base.quantity == "I_TY" else low_se
-    span = (point, error, point, error) if exact else (low, low_se, high, high_se)
-    floor = 0.0 if void else span[0] - _ONE_SIDED * span[1]
+    high = max(low, high) + missing
+    known = replace(
+        base, bracket_low=low, bracket_low_se=low_se, bracket_high=high, bracket_high_se=high_se,
+        flags=base.flags | _doubts(base, low, high),
+    )  # fmt: skip
+    no_function = bool(base.flags & _NO_FUNCTION_OF_X)
+    if no_function and base.quantity != "I_TY":
+        point, top = min(high, base.ceiling), high + _TWO_SIDED * high_se
+        known = replace(known, bracket_low=None, bracket_low_se=None)
+        return replace(known, nats=point, ci_low=0.0, ci_high=top, lower_confidence=0.0)
+    if base.target == "probe_set" and not no_function:
+        # Self-included sums are exact for the empirical distribution: the lower end for X, the upper end for labels.
+        point, error = (high, high_se) if base.quantity == "I_TY" else (low, low_se)
+        return _within_error(known, point, (point, error), (point, error))
+    return _within_error(known, _point(base, terms, low, high), (low, low_se), (high, high_se))
+
+
+def _within_error(e: Estimate, point: float, low: tuple[float, float], high: tuple[float, float]) -> Estimate:
     return replace(
-        base, nats=point, ci_low=0.0 if void else span[0] - _TWO_SIDED * span[1],
-        ci_high=span[2] + _TWO_SIDED * span[3], lower_confidence=floor,
-        bracket_low=None if void else low, bracket_low_se=None if void else low_se,
-        bracket_high=high, bracket_high_se=high_se, flags=base.flags | void | _doubts(base, low, high),
+        e, nats=point, ci_low=low[0] - _TWO_SIDED * low[1], ci_high=high[0] + _TWO_SIDED * high[1],
+        lower_confidence=low[0] - _ONE_SIDED * low[1],
     )  # fmt: skip
 
 
-def _point(quantity: Quantity, low: float, high: float, ceiling: float) -> float:
+def _point(base: Estimate, terms: Terms, low: float, high: float) -> float:
     """One value for a bracket, continuous in both ends so that a layer never jumps.
 
-    I(X;T̃): the midpoint while the gap is at most 0.5 nats, then the lower end plus a quarter nat. I(T̃;Y): towards the
-    midpoint by low/high, because memorised labels (lower end 0, upper end near H(Y)) must read 0.
+    I(X;T̃): the midpoint while the gap is at most 0.5 nats, then the lower end plus a quarter nat; a row adds at most 2
+    nats to that gap, or a few isolated rows would carry the value with them. I(T̃;Y): towards the midpoint by low/high,
+    because memorised labels (lower end 0, upper end near H(Y)) must read 0.
     """
-    gap = high - low
-    if quantity == "I_TY":
-        step = 0.0 if low <= 0 else gap * low / high / 2
+    if base.quantity == "I_TY":
+        step = 0.0 if low <= 0 else (high - low) * low / high / 2
     else:
-        step = min(gap, WIDE) / 2
-    return min(low + step, max(ceiling, low))
+        step = min(float((terms.high - terms.low).clamp(max=2.0).mean()), WIDE) / 2
+    return min(low + step, max(base.ceiling, low))
 
 
 def _doubts(base: Estimate, low: float, high: float) -> set[str]:
@@ -226,8 +246,11 @@ def _without_kernel(base: Estimate, rows: NoisyRows, classes: Classes | str | No
 
 
 def _exactly(base: Estimate, nats: float) -> Estimate:
+    """A count, which is certain only about these rows, not about a population or a layer that draws at random."""
+    certain = "deterministic" not in base.flags or (base.target == "probe_set" and "stochastic" not in base.flags)
+    floor = nats if certain else 0.0
     near = {"at_ceiling"} if base.quantity != "I_TY" and base.ceiling > 0 and nats > base.ceiling - WIDE else set()
-    return replace(base, nats=nats, ci_low=nats, ci_high=nats, lower_confidence=nats, flags=base.flags | near)
+    return replace(base, nats=nats, ci_low=floor, ci_high=nats, lower_confidence=floor, flags=base.flags | near)
 
 
 def _entropy(symbols: Int[Tensor, " n"]) -> float:

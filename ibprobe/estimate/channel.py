@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from ibprobe.errors import BadInput
 
 if TYPE_CHECKING:
-    from jaxtyping import Float
+    from jaxtyping import Bool, Float
 
 Noise = Literal["relative", "per_unit", "absolute"]
 Target = Literal["population", "probe_set"]
@@ -62,14 +62,22 @@ class NoisyRows:
     share: float
     """Largest share of the variance that one unit holds."""
     seeds: tuple[int, ...]
+    of: int
+    """Rows of the layer that these are part of, for the noise belongs to a row and not to its place."""
+    kept: Bool[Tensor, " of"] | None = None
+
+    def only(self, kept: Bool[Tensor, " of"]) -> NoisyRows:
+        """Some of the rows, through the same channel and with the same noise."""
+        return replace(self, u=self.u[kept], clean=self.clean[kept], kept=kept)
 
     def draws(self) -> Iterator[Float[Tensor, "n d"]]:
         """Noise of each draw, from a private generator."""
         for seed in self.seeds:
             generator = torch.Generator(self.u.device).manual_seed(seed)
             # Drawn in float32 and then widened, so that a float64 twin sees the same noise.
-            eps = torch.randn(self.u.shape, generator=generator, device=self.u.device, dtype=torch.float32)
-            yield eps.to(self.u.dtype)
+            shape = (self.of, self.u.shape[1])
+            eps = torch.randn(shape, generator=generator, device=self.u.device, dtype=torch.float32)
+            yield (eps if self.kept is None else eps[self.kept]).to(self.u.dtype)
 
 
 @torch.no_grad()
@@ -81,7 +89,9 @@ def noisy_rows(t: Float[Tensor, "n d"], channel: Channel, layer: str = "") -> No
         channel: noise kind and size.
         layer: part of the noise seed.
     """
-    wide = t.double() if t.dtype == torch.float64 else t.float()
+    largest = float(t.abs().amax())
+    # Squares beyond 10±³⁰ leave the range of float32.
+    wide = t.double() if t.dtype == torch.float64 or not 1e-15 < largest < 1e15 else t.float()
     clean = wide - wide.mean(0)
     variance = clean.square().mean(0)
     # Rounding leaves about one unit in the last place of the mean in a constant unit; it carries nothing.
@@ -99,7 +109,7 @@ def noisy_rows(t: Float[Tensor, "n d"], channel: Channel, layer: str = "") -> No
     if float(u.square().sum(1).max()) > _FLOAT32_REACH:
         u = u.double()
     seeds = tuple(stable_seed(channel.seed, layer, draw) for draw in range(channel.draws))
-    return NoisyRows(u, std, clean, share, seeds)
+    return NoisyRows(u, std, clean, share, seeds, len(u))
 
 
 def stable_seed(*parts: object) -> int:

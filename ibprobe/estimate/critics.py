@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING
@@ -97,7 +97,8 @@ def fit_critics(pairs: Sequence[Pair], folds: Int[Tensor, " n"], *, seed: int, s
 
 def _clean(pair: Pair) -> Pair:
     """A private float32 copy: inference tensors cannot be trained on, values that are not finite break eigh."""
-    a, b = (torch.nan_to_num(side.detach().float().clone(), 0.0, 0.0, 0.0) for side in (pair.a, pair.b))
+    # Centred before float32: a float64 column far from zero (a time stamp) would lose all that varies.
+    a, b = (torch.nan_to_num(side.detach() - side.detach().mean(0), 0.0, 0.0, 0.0).float() for side in (pair.a, pair.b))
     return Pair(a, b, pair.std)
 
 
@@ -209,7 +210,7 @@ def _larger(dv: Sequence[Bound], nce: Sequence[Bound]) -> bool:
 
 
 def _read_folds(critics: Sequence[_Critic], choices: Sequence[dict[str, _Choice]], name: str) -> list[_Reading]:
-    return [_read_fold(critic, name, choice[name].weights) for critic, choice in zip(critics, choices, strict=True)]
+    return [_read_fold(critic, name, choice[name]) for critic, choice in zip(critics, choices, strict=True)]
 
 
 def _choose(head: Float[Tensor, "v v"], network: Float[Tensor, "v v"]) -> dict[str, _Choice]:
@@ -218,14 +219,19 @@ def _choose(head: Float[Tensor, "v v"], network: Float[Tensor, "v v"]) -> dict[s
     for name, bound in BOUNDS.items():
         candidates = [_Choice(w, bound(w[0] * head + w[1] * network)) for w in product(WEIGHTS, WEIGHTS)]
         best = max(candidates, key=lambda c: c.value.nats)
-        choices[name] = best if best.value.nats > best.value.se else candidates[0]
+        nothing, found = candidates[0], best.value
+        # What was not told from nothing may still be there: it stays in the error.
+        doubt = replace(nothing.value, se=max(found.se, found.nats))
+        choices[name] = best if found.nats > found.se else replace(nothing, value=doubt)
     return choices
 
 
-def _read_fold(critic: _Critic, name: str, weights: tuple[float, float]) -> _Reading:
+def _read_fold(critic: _Critic, name: str, choice: _Choice) -> _Reading:
+    if not any(choice.weights):
+        return _Reading(name, choice.value, 0.0, critic.diverged)
     split = critic.task.split
     train = torch.cat([split.fit, split.val])[: len(split.held)]
-    held, seen = (_read_rows(critic, rows, name, weights) for rows in (split.held, train))
+    held, seen = (_read_rows(critic, rows, name, choice.weights) for rows in (split.held, train))
     return _Reading(name, held, seen.nats, critic.diverged)
 
 

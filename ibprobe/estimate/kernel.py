@@ -59,7 +59,7 @@ def kernel_sums(rows: NoisyRows, y: Int[Tensor, " n"] | None = None) -> Sums:
         y: classes 0 … K−1, or None.
 
     Returns:
-        Log sums, float64. Time O(draws · n² · (d + K)); scratch at most 256 MB.
+        Log sums, float64. Time O(draws · n² · (d + K)); the matrix is never held whole: blocks of at most 256 MB.
     """
     u = rows.u
     member = None if y is None else one_hot(y).to(u.dtype)

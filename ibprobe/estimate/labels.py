@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,12 @@ class Classes:
     """Renumbered 0 … K−1."""
     kept: Bool[Tensor, " n"]
     singletons: int
-    """Rows left out because their class has no other row."""
+    """Rows whose class has no other row; several of them make one class together, a single one is left out."""
+
+    @property
+    def number(self) -> int:
+        """K, the classes among the kept rows."""
+        return int(self.y.max()) + 1
 
     @property
     def entropy(self) -> float:
@@ -31,12 +37,17 @@ class Classes:
         p = torch.bincount(self.y).double() / len(self.y)
         return float(-(p * p.log()).sum())
 
+    @property
+    def population_entropy(self) -> float:
+        """H(Y) without the plug-in's bias of (K − 1)/2n (Miller 1955), at most ln K."""
+        return min(self.entropy + (self.number - 1) / (2 * len(self.y)), math.log(self.number))
+
 
 def as_classes(y: Tensor) -> Classes | str:
     """Read a target as class labels.
 
-    Integers of shape ``(n,)`` or ``(n, 1)``, booleans, and one-hot rows are classes; −100 is ignored; classes with a
-    single row are left out.
+    Integers of shape ``(n,)`` or ``(n, 1)``, booleans, floats that are all 0 or 1, and one-hot rows are classes; −100
+    is ignored. Classes with a single row become one class: leaving them out would select the rows by their label.
 
     Returns:
         The classes, or one sentence saying why I(T;Y) cannot be measured with them.
@@ -48,14 +59,20 @@ def as_classes(y: Tensor) -> Classes | str:
         flat = flat.argmax(1)
     if flat.ndim != 1:
         return f"targets of shape {tuple(y.shape)} are no class labels: pass one integer a row with observe(y=…)"
-    if flat.is_floating_point() or flat.is_complex():
-        return f"targets are {y.dtype}, not integer classes"
+    if flat.is_complex() or (flat.is_floating_point() and not bool(((flat == 0) | (flat == 1)).all())):
+        return f"targets are {y.dtype}, not integer classes: no bracket; critics measure them where they run"
     flat = flat.long()
-    labelled = flat != IGNORED
-    values, counts = torch.unique(flat[labelled], return_counts=True)
-    kept = labelled & torch.isin(flat, values[counts > 1])
+    kept = flat != IGNORED
     if not bool(kept.any()):
-        return "no class has two rows" if bool(labelled.any()) else "every label is −100 (ignored)"
+        return "every label is −100 (ignored)"
+    values, counts = torch.unique(flat[kept], return_counts=True)
+    single = torch.isin(flat, values[counts == 1]) & kept
+    if int(single.sum()) == len(values):
+        return "no class has two rows"
+    if int(single.sum()) == 1:
+        kept = kept & ~single
+    # Any value will do for the class of single rows, if no other class has it.
+    flat = torch.where(single, values.max() + 1, flat)
     return Classes(torch.unique(flat[kept], return_inverse=True)[1], kept, int((counts == 1).sum()))
 
 

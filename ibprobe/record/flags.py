@@ -27,7 +27,7 @@ FLAGS: dict[str, Flag] = {
     ),
     "wide_bracket": Flag(
         "The two ends of the bracket are more than 0.5 nats apart; the value leans on the lower end.",
-        "The truth is near or above ln(rows) − 1.5: noisy rows are almost isolated.",
+        "Noisy rows are almost isolated: all of them near ln(rows) − 1.5 and above, or a few in heavy tails.",
         "Read the two ends, not the value; more rows or a larger sigma close the gap.",
     ),
     "outside_bracket": Flag(
@@ -46,7 +46,7 @@ FLAGS: dict[str, Flag] = {
         "Use a positive sigma; every published 'compression' without one is the estimator's.",
     ),
     "stochastic": Flag(
-        "The layer draws random numbers, so it is no function of x; there is no lower end.",
+        "The layer draws random numbers, so it is no function of x; I(X;T) has no lower end.",
         "Dropout, sampling or batch statistics: the kernel bounds I(T;T̃), which exceeds I(X;T̃).",
         "Read the upper end as an upper bound, or measure in eval mode (mode='replay').",
     ),
@@ -66,9 +66,14 @@ FLAGS: dict[str, Flag] = {
         "Check the layer; the value holds for the finite rows only.",
     ),
     "singleton_classes": Flag(
-        "Classes with a single row were left out of I(T;Y).",
+        "Classes with a single row were taken together as one class (a lone one was left out).",
         "A class seen once says nothing about what predicts it.",
-        "Measure more rows, or read I(T;Y) as a statement about the other classes.",
+        "Measure more rows, or read I(T;Y) as a statement about coarser labels.",
+    ),
+    "many_classes": Flag(
+        "There are more classes than a tenth of the rows, so H(Y) and both ends of I(T;Y) are too low.",
+        "The entropy of labels cannot be estimated from a few rows a class.",
+        "Measure more rows, or coarser labels.",
     ),
     "few_rows": Flag(
         "Fewer than 512 distinct rows.",

@@ -11,6 +11,9 @@ from typing import Any
 from ibprobe.errors import BadInput
 from ibprobe.record.records import Estimate
 
+# Nats that float32 sums may be off, and the last digit of a table that was written in full.
+_ROUNDING, _LAST_DIGIT = 0.01, 1e-9
+
 
 @dataclass(frozen=True, slots=True)
 class Violation:
@@ -61,7 +64,11 @@ def check_plane(
         xt, ty = (_interval(pair[q]) if q in pair else None for q in ("I_XT", "I_TY"))
         own_ln_n, own_h_y = _ceilings(pair)
         limits = {"ln_n": own_ln_n if n is None else _log(n), "h_y": own_h_y if h_y is None else h_y}
-        found += _check_point(step, layer, xt, ty, **limits)
+        if xt and ty and pair["I_XT"].rows != pair["I_TY"].rows:
+            # Coordinates of different rows have no order between them.
+            found += _check_point(step, layer, xt, None, **limits) + _check_point(step, layer, None, ty, **limits)
+        else:
+            found += _check_point(step, layer, xt, ty, **limits)
     return found
 
 
@@ -86,7 +93,8 @@ def _plain_point(row: Mapping[str, Any]) -> tuple[int, str, _Interval, _Interval
         step, xt, ty = int(row["step"]), float(row["I_XT"]), float(row["I_TY"])
     except (TypeError, ValueError) as e:
         raise BadInput(f"step, I_XT and I_TY are numbers; got {dict(row)}") from e
-    return step, str(row["layer"]), _Interval(xt, xt), _Interval(ty, ty)
+    around_xt, around_ty = (_Interval(v - _LAST_DIGIT, v + _LAST_DIGIT) for v in (xt, ty))
+    return step, str(row["layer"]), around_xt, around_ty
 
 
 def _paired(estimates: Iterable[Estimate]) -> Iterable[tuple[int, str, dict[str, Estimate]]]:
@@ -100,8 +108,8 @@ def _paired(estimates: Iterable[Estimate]) -> Iterable[tuple[int, str, dict[str,
 
 def _interval(e: Estimate) -> _Interval:
     """The widest that the estimate allows; an upper limit exists only where a kernel gives one."""
-    low = min(e.lower_confidence, e.ci_low)
-    return _Interval(low, e.ci_high if e.bracket_high is not None or e.ceiling == 0 else float("inf"))
+    low = min(e.lower_confidence, e.ci_low) - _ROUNDING
+    return _Interval(low, e.ci_high + _ROUNDING if e.bracket_high is not None or e.ceiling == 0 else float("inf"))
 
 
 def _check_point(
