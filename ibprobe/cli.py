@@ -170,7 +170,9 @@ def selfcheck(device: str | None) -> None:
     try:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as e:
-        raise BadInput(f"--device {device} cannot be used here: {str(e).splitlines()[0]}") from e
+        raise BadInput(
+            f"--device {device} cannot be used here: expected cpu, cuda or mps ({str(e).splitlines()[0][:80]})"
+        ) from e
     console = Console()
     table = Table(title=f"known answers on {device}, nats", title_justify="left")
     for column in ("check", "truth", "estimate", "verdict"):

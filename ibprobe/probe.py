@@ -32,6 +32,9 @@ from ibprobe.sinks.fanout import Fanout, SinkSpec, make_sinks
 log = logging.getLogger("ibprobe")
 
 _FORWARDS_WITHOUT_STEP = 100
+_NO_STEPS = (
+    "{} forward passes and no optimizer step seen: pass optimizer= to IBProbe, or add after each step:  probe.step()"
+)
 
 
 class IBProbe:
@@ -111,6 +114,7 @@ class IBProbe:
         self._attached = self._armed = self._pending = False
         self._needs_labels = probe_set is None
         self._step = self._rows_of_forward = self._forwards_since_step = 0
+        self._forwards, self._observed_early = 0, False
         self._y_of_forward: Tensor | None = None
         self._told: set[str] = set()
 
@@ -137,9 +141,11 @@ class IBProbe:
         """
         if not self._attached:
             return
+        if 1 < self._forwards < _FORWARDS_WITHOUT_STEP and not self._step:
+            self._tell_once(_NO_STEPS.format(self._forwards))
         try:
             if measure and self._step not in self.estimates.steps:
-                self._isolated(self._runtime.demanded, self._take, self._step)
+                self._isolated(self._runtime.last, self._take, self._step)
         finally:
             self._release()
             self._attached = False
@@ -161,6 +167,13 @@ class IBProbe:
 
     def observe(self, *, y: Tensor) -> None:
         """Give the targets of the last forward pass, one a row, where no criterion module shows them."""
+        if self._armed and not self._forwards:
+            self._observed_early = True
+        if self._observed_early:
+            return self._tell_once(
+                "observe(y=…) was called before the forward pass that it belongs to, so its labels are not used: "
+                "call it after  model(x)"
+            )
         self._isolated(self._see_labels, y)
 
     def step(self) -> None:
@@ -197,12 +210,10 @@ class IBProbe:
         self._runtime.tick()
 
     def _on_inputs(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._forwards += 1
         self._forwards_since_step += 1
         if self._forwards_since_step == _FORWARDS_WITHOUT_STEP:
-            self._tell_once(
-                f"{_FORWARDS_WITHOUT_STEP} forward passes and no optimizer step seen: pass optimizer= to IBProbe, "
-                "or add after each step:  probe.step()"
-            )
+            self._tell_once(_NO_STEPS.format(_FORWARDS_WITHOUT_STEP))
         self._isolated(self._see_inputs, args, kwargs)
 
     def _on_labels(self, y: Tensor) -> None:

@@ -75,20 +75,35 @@ class InlineRuntime:
         nth = self._critics == "auto" and self._budget.measured % CRITICS_EVERY == 0
         sets = self._brackets(take)
         if nth or self._critics == "mine":
-            if self._budget.allows("critics"):
-                self._train_critics(sets)
-            else:
-                self._budget.critics_skipped += 1
+            self._critics_within_budget(sets)
+
+    def last(self, take: Callable[[], list[RowSet]], step: int) -> None:
+        """Work on the end of the run: brackets whatever the budget says, critics from what is left."""
+        sets = self._brackets_or_none(take, step)
+        if sets and self._critics != "channel":
+            self._critics_within_budget(sets)
+
+    def _critics_within_budget(self, sets: Sequence[RowSet]) -> None:
+        if self._budget.allows("critics"):
+            self._train_critics(sets)
+        else:
+            self._budget.critics_skipped += 1
 
     def demanded(self, take: Callable[[], list[RowSet]], step: int) -> None:
-        """Work on a snapshot that the user, or the end of the run, asks for; without rows, say so and go on."""
-        try:
-            sets = self._brackets(take)
-        except NoRows as e:
-            log.log(logging.DEBUG if self.records else logging.WARNING, "ibprobe: nothing measured: %s", e)
-            return self.keep(events=[Event(step=step, kind="skipped", why=str(e))])
-        if self._critics != "channel":
+        """Work on a snapshot that the user asks for: everything, whatever the budget says."""
+        sets = self._brackets_or_none(take, step)
+        if sets and self._critics != "channel":
             self._train_critics(sets)
+
+    def _brackets_or_none(self, take: Callable[[], list[RowSet]], step: int) -> list[RowSet]:
+        """Without rows, say so and go on."""
+        try:
+            return self._brackets(take)
+        except NoRows as e:
+            if not self.records:
+                log.warning("ibprobe: nothing measured: %s", e)
+                self.keep(events=[Event(step=step, kind="skipped", why=str(e))])
+            return []
 
     def _brackets(self, take: Callable[[], list[RowSet]]) -> list[RowSet]:
         with self._budget.paying("brackets"), torch.no_grad():

@@ -103,5 +103,5 @@ class Budget:
             return line
         line += f", budget {100 * self.share:g} %"
         if self.critics_skipped:
-            line += f"; critics skipped {self.critics_skipped} times"
+            line += f"; critics skipped {self.critics_skipped}×"
         return line + ("; to see more: a larger budget= or fewer rows=" if self.skipped or self.critics_skipped else "")

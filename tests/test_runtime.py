@@ -80,7 +80,7 @@ def test_a_spent_budget_skips_critics_and_then_snapshots_and_counts_both(running
     assert not runtime.accepts()
     runtime.end(9, "here")
     assert sink.summaries[0].startswith("measured 1 of 3 due steps")
-    assert "critics skipped 1 times" in sink.summaries[0]
+    assert "critics skipped 1×" in sink.summaries[0]
     assert [(e.step, e.kind, e.why) for e in sink.events] == [(9, "skipped", "2 due steps did not fit the budget")]
 
 

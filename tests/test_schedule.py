@@ -117,6 +117,6 @@ def test_the_run_ends_with_one_line_that_says_what_was_left_out() -> None:
     clock.now = 100 + 50
     assert budget.summary() == (
         "measured 1 of 4 due steps, spent 2.0 % of the run's time (1.0 s); 4 were due before there were enough rows, "
-        "budget 10 %; critics skipped 2 times; to see more: a larger budget= or fewer rows="
+        "budget 10 %; critics skipped 2×; to see more: a larger budget= or fewer rows="
     )
     assert Budget(None).summary() == "measured 0 of 0 due steps, spent no time (0.0 s)"

@@ -72,8 +72,11 @@ def _batches(data: Any, rows: int) -> Iterator[tuple[tuple[Any, ...], dict[str, 
         sized = hasattr(data, "__len__") and not isinstance(data, IterableDataset)
         chosen = Subset(data, _order(len(data), rows).tolist()) if sized else data  # type: ignore[arg-type]
         data = DataLoader(chosen, batch_size=CHUNK)
+    # ((ids, mask), y) is one set of inputs with targets; a tuple of batches ends in a tuple.
     whole = isinstance(data, Tensor | Mapping) or (
-        isinstance(data, tuple) and bool(data) and all(isinstance(t, Tensor) for t in data)
+        isinstance(data, tuple)
+        and bool(data)
+        and all(isinstance(t, Tensor) for t in data[1 if len(data) == 2 else 0 :])
     )
     if not whole and not isinstance(data, Iterable):
         raise BadInput(f"{_EXPECTED}; got {type(data).__name__}")
@@ -101,6 +104,8 @@ def _split(item: Any) -> tuple[tuple[Any, ...], dict[str, Any], Tensor | None]:
     if isinstance(item, tuple | list) and item and isinstance(item[0], Tensor | tuple | list | Mapping):
         *inputs, y = item if len(item) > 1 else (*item, None)
         if y is not None and not isinstance(y, Tensor):
-            raise BadInput(f"targets are a tensor; got {type(y).__name__}")
-        return tuple(inputs), {}, y
-    raise BadInput(f"{_EXPECTED}; got a batch of type {type(item).__name__}")
+            raise BadInput(f"targets are a tensor; got {type(y).__name__}: pass torch.as_tensor(y)")
+        nested = len(inputs) == 1 and isinstance(inputs[0], tuple | list)
+        return tuple(inputs[0] if nested else inputs), {}, y
+    hint = ": pass torch.as_tensor(x)" if type(item).__module__.startswith("numpy") else ""
+    raise BadInput(f"{_EXPECTED}; got a batch of type {type(item).__name__}{hint}")

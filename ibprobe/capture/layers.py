@@ -48,6 +48,8 @@ def select_layers(model: nn.Module, spec: LayerSpec = "auto") -> dict[str, nn.Mo
     if isinstance(spec, str) and spec == "auto":
         return _auto(model)
     found: dict[str, nn.Module] = {}
+    if not isinstance(spec, str | type | Iterable):
+        raise BadInput(f'layers= is "auto", a name, a pattern, a module class or a list of them; got {spec!r}')
     wanted = [spec] if isinstance(spec, str | type) else list(spec)
     if not wanted:
         raise BadInput('layers= is empty; pass "auto", names, patterns or module classes')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -80,12 +81,12 @@ class _Recorder:
         self._calls.restart()
         self._n, self._mask = batch.n, token_mask(batch.kwargs)
 
-    def receive(self, layer: str, module: nn.Module, output: Any) -> None:
+    def receive(self, layer: str, kwargs: Mapping[str, Any], output: Any) -> None:
         name = self._calls.name(layer)
+        own = token_mask(kwargs)
+        mask = self._mask if own is None else own
         try:
-            rows, self.views[name] = to_rows(
-                output, n=self._n, mask=self._mask, view=self._view, layout=self._axes[layer]
-            )
+            rows, self.views[name] = to_rows(output, n=self._n, mask=mask, view=self._view, layout=self._axes[layer])
         except BadInput as e:
             self.failed[name] = str(e)
         else:
@@ -148,11 +149,13 @@ def _run(
     device: torch.device,
 ) -> None:
     handles = install(layers, recorder)
+    known = inspect.signature(model.forward).parameters
+    takes_labels = "labels" in known or any(p.kind is p.VAR_KEYWORD for p in known.values())
     try:
         for batch in batches:
             recorder.begin(batch)
             args, kwargs = map_tensors(lambda t: t.to(device), (batch.args, batch.kwargs))
-            model(*args, **kwargs)
+            model(*args, **(kwargs if takes_labels else {k: v for k, v in kwargs.items() if k != "labels"}))
     finally:
         remove(handles)
 

@@ -62,7 +62,7 @@ class ReplaySource:
         self._buffer = RowBuffer(rows)
         self._splits: dict[str, tuple[list[Batch], int]] = {}
         if probe_set is not None:
-            named = probe_set if _is_splits(probe_set) else {"held_out": probe_set}
+            named = probe_set if _is_splits(probe_set) else {"probe_set": probe_set}
             self._splits = {
                 split: distinct_batches(data, rows, all_there_is=all_there_is) for split, data in named.items()
             }

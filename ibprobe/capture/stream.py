@@ -80,7 +80,7 @@ class StreamSource:
             self._open = self._last = _Pass(args, kwargs, keys, step, self._randomness.state())
             self._open.coupled = couples_rows(self._model)
 
-    def receive(self, layer: str, module: nn.Module, output: Any) -> None:
+    def receive(self, layer: str, kwargs: Mapping[str, Any], output: Any) -> None:
         """Copy a layer's rows of the open pass. This runs inside the model's forward and raises nothing."""
         into = self._open
         if into is None:
@@ -93,9 +93,9 @@ class StreamSource:
         drew = into.coupled or self._randomness.moved_since(into.randomness)
         try:
             with self._randomness.preserved() if callable(self._view) else nullcontext():
-                rows, view = to_rows(
-                    output, n=len(into.keys), mask=into.mask, view=self._view, layout=self._axes[layer]
-                )
+                own = token_mask(kwargs)
+                mask, axes = into.mask if own is None else own, self._axes[layer]
+                rows, view = to_rows(output, n=len(into.keys), mask=mask, view=self._view, layout=axes)
             into.layers[name] = (rows.clone(), view, drew)
         except BadInput as e:
             self._failed[name] = str(e)

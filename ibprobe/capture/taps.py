@@ -14,9 +14,9 @@ from torch.utils.hooks import RemovableHandle
 
 @runtime_checkable
 class Receiver(Protocol):
-    """Takes what a layer returned; called inside the model's forward pass."""
+    """Takes what a layer was told and returned; called inside the model's forward pass."""
 
-    def receive(self, layer: str, module: nn.Module, output: Any) -> None:
+    def receive(self, layer: str, kwargs: Mapping[str, Any], output: Any) -> None:
         """Copy what is needed of ``output`` now: it may be overwritten in place right after."""
         ...
 
@@ -29,12 +29,12 @@ class Tap:
         self._receiver = weakref.ref(receiver) if receiver is not None else None
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
-    def __call__(self, module: nn.Module, args: Any, output: Any) -> None:
+    def __call__(self, module: nn.Module, args: Any, kwargs: dict[str, Any], output: Any) -> None:
         """Pass the output on; the return value None leaves it as it is."""
         receiver = self._receiver() if self._receiver else None
         if receiver is not None and not _recomputing():
             with torch.no_grad():
-                receiver.receive(self._layer, module, output)
+                receiver.receive(self._layer, kwargs, output)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tap:
         return Tap()
@@ -92,7 +92,7 @@ def install(modules: Mapping[str, nn.Module], receiver: Receiver) -> list[Remova
     handles: list[RemovableHandle] = []
     try:
         for name, module in modules.items():
-            handles.append(module.register_forward_hook(Tap(name, receiver)))
+            handles.append(module.register_forward_hook(Tap(name, receiver), with_kwargs=True))
     except BaseException:
         remove(handles)
         raise

@@ -175,7 +175,7 @@ def _positions_to_rows(t: Tensor, layout: Layout, mask: Tensor | None, view: Vie
 
 
 def token_mask(kwargs: Mapping[str, Any]) -> Tensor | None:
-    """Which tokens count, from the keywords of the root call; None when none says so."""
+    """Which tokens count, from the keywords of the root call or of the layer's own; None when none says so."""
     keep = kwargs.get("attention_mask")
     if isinstance(keep, Tensor) and keep.ndim == 2:
         return keep != 0

@@ -36,12 +36,15 @@ class Watch:
         on_step: Callable[[], None],
     ) -> None:
         if loss is not None and not isinstance(loss, nn.Module):
+            if isinstance(loss, type):
+                raise BadInput(f"loss= takes a module, got the class {loss.__name__}: pass {loss.__name__}()")
             name = getattr(loss, "__name__", type(loss).__name__)
             raise BadInput(
                 f"loss= takes a module such as nn.CrossEntropyLoss(), got {name}; or call probe.observe(y=…)"
             )
         if optimizer is not None and not isinstance(optimizer, Optimizer):
-            raise BadInput(f"optimizer= takes a torch.optim.Optimizer, got {type(optimizer).__name__}")
+            name = getattr(optimizer, "__name__", type(optimizer).__name__)
+            raise BadInput(f"optimizer= takes a torch.optim.Optimizer, got {name}")
         self._model, self._loss, self._optimizer = model, loss, optimizer
         self._on_inputs, self._on_labels, self._on_step = on_inputs, on_labels, on_step
         self._handles: list[RemovableHandle] = []

@@ -179,7 +179,7 @@ def _bracketed(base: Estimate, terms: Terms, *, missing: float = 0.0) -> Estimat
     no_function = bool(base.flags & _NO_FUNCTION_OF_X)
     if no_function and base.quantity != "I_TY":
         point, top = min(high, base.ceiling), high + _TWO_SIDED * high_se
-        known = replace(known, bracket_low=None, bracket_low_se=None)
+        known = replace(known, bracket_low=None, bracket_low_se=None, bound="upper end")
         return replace(known, nats=point, ci_low=0.0, ci_high=top, lower_confidence=0.0)
     if base.target == "probe_set" and not no_function:
         # Self-included sums are exact for the empirical distribution: the lower end for X, the upper end for labels.

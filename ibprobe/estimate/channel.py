@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Literal, get_args
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -44,7 +45,8 @@ class Channel:
         for field, kind in (("noise", Noise), ("target", Target)):
             if getattr(self, field) not in get_args(kind):
                 raise BadInput(f"{field}= is one of {', '.join(get_args(kind))}; got {getattr(self, field)!r}")
-        if not (math.isfinite(self.sigma) and self.sigma >= 0):
+        sigma: object = self.sigma
+        if not (isinstance(sigma, int | float | np.number) and math.isfinite(sigma) and sigma >= 0):
             raise BadInput(f"sigma= is a finite number of at least 0; got {self.sigma!r}")
         if self.draws < 2:
             raise BadInput(f"draws= is at least 2, or the noise has no standard error; got {self.draws}")

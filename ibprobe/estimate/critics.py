@@ -218,10 +218,12 @@ def _choose(head: Float[Tensor, "v v"], network: Float[Tensor, "v v"]) -> dict[s
     choices = {}
     for name, bound in BOUNDS.items():
         candidates = [_Choice(w, bound(w[0] * head + w[1] * network)) for w in product(WEIGHTS, WEIGHTS)]
-        best = max(candidates, key=lambda c: c.value.nats)
-        nothing, found = candidates[0], best.value
-        # What was not told from nothing may still be there: it stays in the error.
-        doubt = replace(nothing.value, se=max(found.se, found.nats))
+        nothing, *others = candidates
+        best = max(others, key=lambda c: c.value.nats)
+        found = best.value
+        # What was not told from nothing may still be there and stays in the error: at least 2/n, the smallest I whose
+        # reading exceeds its own standard error √(2I/n).
+        doubt = replace(nothing.value, se=max(found.se, found.nats, 2 / len(head)))
         choices[name] = best if found.nats > found.se else replace(nothing, value=doubt)
     return choices
 

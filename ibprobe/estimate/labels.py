@@ -60,7 +60,10 @@ def as_classes(y: Tensor) -> Classes | str:
     if flat.ndim != 1:
         return f"targets of shape {tuple(y.shape)} are no class labels: pass one integer a row with observe(y=…)"
     if flat.is_complex() or (flat.is_floating_point() and not bool(((flat == 0) | (flat == 1)).all())):
-        return f"targets are {y.dtype}, not integer classes: no bracket; critics measure them where they run"
+        return (
+            f"targets are {y.dtype}, not integer classes, so there is no bracket, only critics where they run; "
+            "if they are classes, pass y.long()"
+        )
     flat = flat.long()
     kept = flat != IGNORED
     if not bool(kept.any()):

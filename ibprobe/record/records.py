@@ -54,7 +54,7 @@ class Estimate:
     span: tuple[int, int] = (0, 0)
     """First and last optimizer step whose weights produced the rows."""
     split: str = "all"
-    """``train``, ``held_out`` or ``all``."""
+    """``train``, ``held_out``; ``probe_set`` when the user did not say which; ``all`` for :func:`ibprobe.measure`."""
     mode: str = "measure"
     """``replay``, ``stream`` or ``measure``: how the rows were gathered."""
     target: str = "population"
@@ -84,7 +84,8 @@ class Estimate:
         flags = f" ({', '.join(sorted(self.flags))})" if self.flags else ""
         where = f"{self.layer} " if self.layer else ""
         what = SYMBOLS.get(self.quantity, self.quantity)
-        return f"{where}{what} = {self.nats:.3f} nats{bracket}, {self.estimator}{flags}"
+        sign = "≤" if self.bound == "upper end" else "="
+        return f"{where}{what} {sign} {self.nats:.3f} nats{bracket}, {self.estimator}{flags}"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types only, as one line of ``records.jsonl``."""
@@ -184,8 +185,17 @@ class Records(Sequence[Estimate]):
         """
         found = self.select(**criteria)
         if len(found) != 1:
-            raise BadInput(f"expected one estimate with {criteria}, found {len(found)}; add criteria such as step=")
+            raise BadInput(
+                f"expected one estimate with {criteria}, found {len(found)}; {self._told_apart(found, criteria)}"
+            )
         return found[0]
+
+    def _told_apart(self, found: Records, criteria: Mapping[str, Any]) -> str:
+        """What to type next: the fields in which the found ones differ, or the values that there are."""
+        names = ("layer", "quantity", "estimator", "split", "step")
+        values = {k: list(dict.fromkeys(getattr(e, k) for e in (found or self))) for k in names}
+        shown = [f"{k}={v[:6]}" for k, v in values.items() if (len(v) > 1 if found else k in criteria)]
+        return f"{'they differ in' if found else 'there are'} {', '.join(shown) or 'no estimates'}"
 
     def plus(self, estimates: Iterable[Estimate] = (), events: Iterable[Event] = ()) -> Records:
         """A longer copy."""

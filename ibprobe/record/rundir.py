@@ -36,7 +36,7 @@ class RunDir:
 
     def __init__(self, path: Path) -> None:
         if os.path.isfile(path / "meta.json"):
-            raise BadRun(f"{path} already holds a run: give run_dir= a new path, or leave it out")
+            raise BadRun(f"{path} already holds a run: give a new path (run_dir=, or --out), or leave it out")
         self.path = path
         self._files: dict[str, TextIO] = {}
         self._closing = ExitStack()

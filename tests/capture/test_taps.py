@@ -17,7 +17,7 @@ class Receiver:
     def __init__(self) -> None:
         self.outputs: list[tuple[str, Tensor]] = []
 
-    def receive(self, layer: str, module: nn.Module, output: Any) -> None:
+    def receive(self, layer: str, kwargs: dict[str, Any], output: Any) -> None:
         assert not torch.is_grad_enabled()
         self.outputs.append((layer, output.clone()))
 
@@ -89,7 +89,7 @@ def test_a_failing_registration_leaves_no_hook(monkeypatch: pytest.MonkeyPatch) 
     model = small_net()
     before = hook_tables(model)
 
-    def refuse(*_: Any) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
         raise RuntimeError("no hooks here")
 
     monkeypatch.setattr(model[2], "register_forward_hook", refuse)

@@ -96,7 +96,7 @@ def test_a_watched_criterion_and_optimizer_can_be_pickled() -> None:
     ("loss", "optimizer", "words"),
     [
         (nn.functional.cross_entropy, None, "takes a module such as nn.CrossEntropyLoss(), got cross_entropy"),
-        (nn.CrossEntropyLoss, None, "got CrossEntropyLoss"),
+        (nn.CrossEntropyLoss, None, "got the class CrossEntropyLoss: pass CrossEntropyLoss()"),
         (None, "adam", "takes a torch.optim.Optimizer, got str"),
     ],
 )

@@ -73,7 +73,8 @@ def test_seeds_are_the_same_on_every_machine() -> None:
 
 
 @pytest.mark.parametrize(
-    "bad", [{"noise": "gaussian"}, {"sigma": -1.0}, {"sigma": float("nan")}, {"draws": 1}, {"target": "x"}]
+    "bad",
+    [{"noise": "gaussian"}, {"sigma": -1.0}, {"sigma": float("nan")}, {"sigma": "0.1"}, {"draws": 1}, {"target": "x"}],
 )
 def test_bad_settings_are_refused(bad: dict[str, object]) -> None:
     channel, (field, value) = Channel(), *bad.items()

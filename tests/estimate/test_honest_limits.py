@@ -59,7 +59,7 @@ def test_a_random_layer_does_not_know_random_labels_even_on_a_probe_set() -> Non
 
 
 def test_leaving_out_single_rows_does_not_select_the_informative_ones() -> None:
-    # Half the rows have a label of their own, and t says only whether a row is of that half, or of which of two classes.
+    # Half the rows have a label of their own; t is 4 for one of the two large classes and 0 for all else.
     y = torch.cat([torch.arange(1024) % 2, torch.arange(1024) + 10])
     t = torch.cat([4.0 * (torch.arange(1024) % 2), torch.zeros(1024)])[:, None].repeat(1, 2)
     # Ones and zeros: I(T;Y) of the labels with the single ones merged is the entropy of t, H(1/4) = 0.562.
@@ -71,7 +71,7 @@ def test_leaving_out_single_rows_does_not_select_the_informative_ones() -> None:
 
 def test_the_interval_of_many_balanced_classes_holds_their_entropy() -> None:
     y = torch.randint(0, 100, (2048,))
-    e = by_quantity(10 * torch.eye(100)[y], y)["I_TY"]
+    e = by_quantity(10 * torch.eye(100)[y], y, Channel("absolute", 0.1))["I_TY"]
     assert e.ci_low <= math.log(100) <= e.ci_high + 1e-9
     assert e.ceiling <= math.log(100) + 1e-9
 

@@ -129,9 +129,12 @@ def test_one_gives_the_single_match():
     assert RUN.one(estimator="mine").nats == 4.9
 
 
-@pytest.mark.parametrize(("criteria", "count"), [({"layer": "fc1"}, 3), ({"layer": "fc9"}, 0)])
-def test_one_says_how_many_it_found_instead(criteria, count):
-    with pytest.raises(BadInput, match=f"'layer'.* found {count}; add criteria such as step="):
+@pytest.mark.parametrize(
+    ("criteria", "count", "hint"),
+    [({"layer": "fc1"}, 3, "they differ in quantity="), ({"layer": "fc9"}, 0, r"there are layer=\['fc1', 'fc2'\]")],
+)
+def test_one_says_how_many_it_found_and_what_tells_them_apart(criteria, count, hint):
+    with pytest.raises(BadInput, match=f"'layer'.* found {count}; {hint}"):
         RUN.one(**criteria)
 
 

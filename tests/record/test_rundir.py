@@ -111,7 +111,7 @@ def test_two_runs_get_different_directories_that_sort_by_time():
 
 
 def test_a_second_run_in_the_same_directory_is_refused(run):
-    with pytest.raises(BadRun, match="already holds a run: give run_dir= a new path"):
+    with pytest.raises(BadRun, match="already holds a run: give a new path"):
         RunDir(run.path)
     assert len(load_run(run.path)) == 3
 
