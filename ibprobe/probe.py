@@ -9,12 +9,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
-import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ibprobe.capture.layers import LayerSpec, select_layers, unwrap
-from ibprobe.capture.rows import RowSet, row_count
+from ibprobe.capture.loop import Loop
+from ibprobe.capture.rows import RowSet
 from ibprobe.capture.sources import ReplaySource, Source
 from ibprobe.capture.stream import StreamSource
 from ibprobe.capture.views import View
@@ -30,11 +30,6 @@ from ibprobe.schedule import Budget, Every, due_when
 from ibprobe.sinks.fanout import Fanout, SinkSpec, make_sinks
 
 log = logging.getLogger("ibprobe")
-
-_FORWARDS_WITHOUT_STEP = 100
-_NO_STEPS = (
-    "{} forward passes and no optimizer step seen: pass optimizer= to IBProbe, or add after each step:  probe.step()"
-)
 
 
 class IBProbe:
@@ -112,11 +107,7 @@ class IBProbe:
         self._runtime = InlineRuntime(by_layer, estimator, self._budget, meta)
         self._source = _make_source(mode, model, found, rows, view, probe_set, target)
         self._attached = self._armed = self._pending = False
-        self._needs_labels = probe_set is None
-        self._step = self._rows_of_forward = self._forwards_since_step = 0
-        self._forwards, self._observed_early = 0, False
-        self._y_of_forward: Tensor | None = None
-        self._told: set[str] = set()
+        self._loop = Loop(expects_labels=probe_set is None)
 
     def attach(self) -> IBProbe:
         """Register the hooks and begin the run; a second call does nothing, after :meth:`detach` the run goes on."""
@@ -141,15 +132,14 @@ class IBProbe:
         """
         if not self._attached:
             return
-        if 1 < self._forwards < _FORWARDS_WITHOUT_STEP and not self._step:
-            self._tell_once(_NO_STEPS.format(self._forwards))
+        self._loop.ended()
         try:
-            if measure and self._step not in self.estimates.steps:
-                self._isolated(self._runtime.last, self._take, self._step)
+            if measure and self._loop.step not in self.estimates.steps:
+                self._isolated(self._runtime.last, self._take, self._loop.step)
         finally:
             self._release()
             self._attached = False
-            self._runtime.end(self._step, self.run_dir)
+            self._runtime.end(self._loop.step, self.run_dir)
 
     def __enter__(self) -> IBProbe:
         return self.attach()
@@ -167,14 +157,7 @@ class IBProbe:
 
     def observe(self, *, y: Tensor) -> None:
         """Give the targets of the last forward pass, one a row, where no criterion module shows them."""
-        if self._armed and not self._forwards:
-            self._observed_early = True
-        if self._observed_early:
-            return self._tell_once(
-                "observe(y=…) was called before the forward pass that it belongs to, so its labels are not used: "
-                "call it after  model(x)"
-            )
-        self._isolated(self._see_labels, y)
+        self._isolated(self._see_labels, y, True)
 
     def step(self) -> None:
         """Say that an optimizer step was taken; with ``optimizer=`` they are counted already and this does nothing."""
@@ -188,7 +171,7 @@ class IBProbe:
             The new estimates; empty when the probe is inert, detached or disarmed.
         """
         before = len(self.estimates)
-        self._isolated(self._runtime.demanded, self._take, self._step)
+        self._isolated(self._runtime.demanded, self._take, self._loop.step)
         return Records(self.estimates.estimates[before:], meta=self.estimates.meta)
 
     @property
@@ -199,57 +182,29 @@ class IBProbe:
     def _on_step(self) -> None:
         if not self._armed:
             return
-        self._step += 1
-        self._forwards_since_step = 0
-        if self._needs_labels:
-            self._tell_once(
-                "no labels were seen, so I(T;Y) will be missing: pass loss=criterion (a module) to IBProbe, "
-                "or add after the forward pass:  probe.observe(y=labels)"
-            )
+        self._loop.stepped()
         self._isolated(self._measure_if_due)
         self._runtime.tick()
 
     def _on_inputs(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self._forwards += 1
-        self._forwards_since_step += 1
-        if self._forwards_since_step == _FORWARDS_WITHOUT_STEP:
-            self._tell_once(_NO_STEPS.format(_FORWARDS_WITHOUT_STEP))
         self._isolated(self._see_inputs, args, kwargs)
 
     def _on_labels(self, y: Tensor) -> None:
-        self._isolated(self._see_criterion, y)
-
-    def _see_criterion(self, y: Tensor) -> None:
-        """A second target for one forward (mixup, two heads) would silently stand for the first."""
-        first, self._y_of_forward = self._y_of_forward, y
-        if first is None or (first.shape == y.shape and torch.equal(first, y)):
-            return self._see_labels(y)
-        assert self._source is not None
-        self._source.see_labels(None)
-        self._tell_once(
-            "the criterion was called with two different targets for one forward pass, so I(T;Y) uses neither: "
-            "add, after the last of them, the one that counts:  probe.observe(y=labels)"
-        )
+        self._isolated(self._see_labels, y, False)
 
     def _see_inputs(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         assert self._source is not None
-        self._rows_of_forward, self._y_of_forward = row_count(args, kwargs), None
+        self._loop.forward(args, kwargs)
         with self._budget.paying("collecting"):
-            self._source.see_inputs(args, kwargs, self._step)
+            self._source.see_inputs(args, kwargs, self._loop.step)
 
-    def _see_labels(self, y: Tensor) -> None:
+    def _see_labels(self, y: Tensor, observed: bool) -> None:
         assert self._source is not None
-        self._needs_labels = False
-        if not y.ndim or len(y) != self._rows_of_forward:
-            self._tell_once(
-                f"labels of shape {tuple(y.shape)} do not belong to the {self._rows_of_forward} rows of the last "
-                "forward pass (one label a row, rows on the first axis), so I(T;Y) will be missing for them"
-            )
-        self._source.see_labels(y)
+        self._source.see_labels(self._loop.targets(y, observed=observed))
 
     def _measure_if_due(self) -> None:
         self._measure_if_ready()
-        if self._due(self._step) and not (self.estimates and self.estimates[-1].step == self._step):
+        if self._due(self._loop.step) and not (self.estimates and self.estimates[-1].step == self._loop.step):
             self._budget.early += self._pending
             self._pending = self._pending or self._runtime.accepts()
             self._measure_if_ready()
@@ -264,7 +219,7 @@ class IBProbe:
         assert self._source is not None
         self._watch.paused = True
         try:
-            return self._source.take(self._step)
+            return self._source.take(self._loop.step)
         finally:
             self._watch.paused = False
 
@@ -280,13 +235,8 @@ class IBProbe:
     def _disarm(self, error: Exception) -> None:
         self._release()
         why = f"{type(error).__name__}: {error}"
-        log.warning("ibprobe: disarmed at step %d, training goes on: %s", self._step, why)
-        self._runtime.keep(events=[Event(step=self._step, kind="disarmed", why=why)])
-
-    def _tell_once(self, text: str) -> None:
-        if text not in self._told:
-            self._told.add(text)
-            log.warning("ibprobe: %s", text)
+        log.warning("ibprobe: disarmed at step %d, training goes on: %s", self._loop.step, why)
+        self._runtime.keep(events=[Event(step=self._loop.step, kind="disarmed", why=why)])
 
 
 def _make_source(
