@@ -57,9 +57,9 @@ def _estimates(layer: LayerRows, y: Tensor | None, channel: Channel) -> tuple[li
     rows = noisy_rows(layer.t, channel, layer.name)
     base = _frame(layer, rows, channel, bad)
     if len(layer.t) < 2 or not rows.std:
-        found = _without_kernel(base, rows, classes, channel)
+        found = _without_kernel(base, rows, classes)
     else:
-        found = _with_kernel(base, layer, rows, classes, channel)
+        found = _with_kernel(base, layer, rows, classes)
     events = []
     if not isinstance(classes, Classes):
         why = classes or "no targets were given or seen"
@@ -133,9 +133,7 @@ def _within(base: Estimate, classes: Classes) -> Estimate:
     return replace(_for_labels(base, classes), quantity="I_XT_given_Y", ceiling=ceiling, ceiling_name="H(X|Y)")
 
 
-def _with_kernel(
-    base: Estimate, layer: LayerRows, rows: NoisyRows, classes: Classes | str | None, channel: Channel
-) -> list[Estimate]:
+def _with_kernel(base: Estimate, layer: LayerRows, rows: NoisyRows, classes: Classes | str | None) -> list[Estimate]:
     y = classes.y if isinstance(classes, Classes) and bool(classes.kept.all()) else None
     sums = kernel_sums(rows, y)
     if layer.step_of_row is not None and _stale(rows, layer.step_of_row):
@@ -229,7 +227,7 @@ def _mean_and_error(terms: Float[Tensor, "draws n"], target: str) -> tuple[float
     return float(terms.mean()), float(terms.mean(0).std()) / math.sqrt(n)
 
 
-def _without_kernel(base: Estimate, rows: NoisyRows, classes: Classes | str | None, channel: Channel) -> list[Estimate]:
+def _without_kernel(base: Estimate, rows: NoisyRows, classes: Classes | str | None) -> list[Estimate]:
     """No noise to measure through: a constant layer, a single row, or sigma = 0."""
     symbols = torch.unique(rows.clean, dim=0, return_inverse=True)[1]
     if len(symbols) > 1:

@@ -61,12 +61,12 @@ def _unit_variance(covariance: Float[Tensor, "k k"], directions: Float[Tensor, "
     return torch.where(spread > 1e-2, directions / spread.clamp_min(1e-2), 0.0)
 
 
-def held_out_correlations(inputs: Inputs, rows: Int[Tensor, " m"], parts: int = 4) -> Float[Tensor, " r"]:
+def held_out_correlations(inputs: Inputs, rows: Int[Tensor, " m"]) -> Float[Tensor, " r"]:
     """Canonical correlations by rank, each measured on rows that did not choose the directions.
 
-    Averaged over the parts of an inner cross-validation and shrunk by their own error; 0 drops a direction.
+    Averaged over the four parts of an inner cross-validation and shrunk by their own error; 0 drops a direction.
     """
-    pieces = rows.tensor_split(parts)
+    pieces = rows.tensor_split(4)
     rho = torch.stack(
         [
             _correlations(canonical(inputs, torch.cat([*pieces[:i], *pieces[i + 1 :]])), inputs, piece)
