@@ -16,7 +16,8 @@ from ibprobe.capture.rows import LayerRows, first_occurrences, row_keys
 from ibprobe.errors import BadInput, UnknownName
 from ibprobe.estimate.brackets import FEW_ROWS, channel_estimates
 from ibprobe.estimate.channel import Channel, Noise, Target
-from ibprobe.estimate.critics import Pair, fit_critics
+from ibprobe.estimate.critic.critics import fit_critics
+from ibprobe.estimate.pairs import Pair
 from ibprobe.estimate.readings import folds_of, record_of
 from ibprobe.record.records import Estimate
 

@@ -13,8 +13,9 @@ from ibprobe.capture.rows import RowSet
 from ibprobe.errors import BadInput
 from ibprobe.estimate.brackets import channel_estimates
 from ibprobe.estimate.channel import Channel, noisy_rows
-from ibprobe.estimate.critics import Pair, fit_critics
+from ibprobe.estimate.critic.critics import fit_critics
 from ibprobe.estimate.labels import Classes, as_classes
+from ibprobe.estimate.pairs import Pair
 from ibprobe.estimate.readings import FOLDS, folds_of, record_of
 from ibprobe.record.guards import check_plane
 from ibprobe.record.records import Estimate, Event

@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ibprobe.estimate.critics import CriticReading
+from ibprobe.estimate.critic.critics import CriticReading
 from ibprobe.record.records import Estimate
 
 FOLDS = 2

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 
-from ibprobe.estimate.inputs import MAX_COLUMNS
+from ibprobe.estimate.critic.inputs import MAX_COLUMNS
 
 if TYPE_CHECKING:
     from jaxtyping import Float

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from ibprobe.estimate import critics
-from ibprobe.estimate.critics import Pair, fit_critics
+from ibprobe.estimate.critic import critics
+from ibprobe.estimate.critic.critics import fit_critics
+from ibprobe.estimate.pairs import Pair
 
 
 def gaussian_pair(n: int, d: int, nats: float, seed: int) -> Pair:
@@ -112,7 +113,7 @@ def test_a_pair_that_is_not_finite_is_marked_and_leaves_its_neighbour_alone():
 
 
 def test_a_network_that_diverges_is_marked_and_leaves_its_neighbour_alone(monkeypatch):
-    from ibprobe.estimate.towers import ClippedAdam
+    from ibprobe.estimate.critic.towers import ClippedAdam
 
     plain = ClippedAdam.step
 

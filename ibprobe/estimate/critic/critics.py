@@ -21,18 +21,17 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ibprobe.estimate.bounds import Bound, donsker_varadhan, infonce
-from ibprobe.estimate.head import Head, canonical, held_out_correlations
-from ibprobe.estimate.inputs import MAX_COLUMNS, Inputs, Pair, normal_scores, standardised
+from ibprobe.estimate.critic.bounds import Bound, donsker_varadhan, infonce
+from ibprobe.estimate.critic.head import Head, canonical, held_out_correlations
+from ibprobe.estimate.critic.inputs import MAX_COLUMNS, Inputs, normal_scores, standardised
+from ibprobe.estimate.critic.towers import features
+from ibprobe.estimate.critic.training import Split, Stack, Task, pad_stack, train
+from ibprobe.estimate.pairs import Pair
 from ibprobe.estimate.threads import one_thread
-from ibprobe.estimate.towers import features
-from ibprobe.estimate.training import Split, Stack, Task, pad_stack, train
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
     from torch import Tensor
-
-__all__ = ["CriticReading", "Pair", "fit_critics"]
 
 WEIGHTS = (0.0, 0.5, 0.8, 1.0)
 """Of head and network, tried on the validation rows; both 0 come first."""

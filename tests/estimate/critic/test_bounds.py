@@ -6,7 +6,7 @@ import statistics
 import pytest
 import torch
 
-from ibprobe.estimate.bounds import donsker_varadhan, infonce
+from ibprobe.estimate.critic.bounds import donsker_varadhan, infonce
 
 BOUNDS = [donsker_varadhan, infonce]
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 
-from ibprobe.estimate.head import Head
-from ibprobe.estimate.inputs import MAX_COLUMNS, Inputs
-from ibprobe.estimate.towers import ClippedAdam, Towers, features
+from ibprobe.estimate.critic.head import Head
+from ibprobe.estimate.critic.inputs import MAX_COLUMNS, Inputs
+from ibprobe.estimate.critic.towers import ClippedAdam, Towers, features
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int

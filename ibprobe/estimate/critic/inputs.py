@@ -7,24 +7,14 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from ibprobe.estimate.pairs import Pair
+
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
     from torch import Tensor
 
 MAX_COLUMNS = 64
 """Wider sides are reduced to this many principal columns."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """Rows whose dependence is sought: a against b + std·ε."""
-
-    a: Float[Tensor, "n da"]
-    """For a layer that is a function of x its clean output t (the sufficient view), else x; labels come one-hot."""
-    b: Float[Tensor, "n db"]
-    """The side that noise is added to."""
-    std: float = 0.0
-    """Noise added to b: redrawn at every critic step, and fixed for reading."""
 
 
 @dataclass(frozen=True, slots=True)

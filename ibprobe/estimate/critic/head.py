@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ibprobe.estimate.inputs import Inputs
+from ibprobe.estimate.critic.inputs import Inputs
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int

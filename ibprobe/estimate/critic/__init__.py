@@ -1,0 +1,1 @@
+"""Rows of a pair to held-out critics: inputs, head start, towers, training, bounds."""
