@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import platform
 import time
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
 
 from ibprobe.capture.data import distinct_batches
 from ibprobe.capture.layers import LayerSpec, select_layers, unwrap
+from ibprobe.capture.passes import Draws
 from ibprobe.capture.replay import replay
+from ibprobe.capture.rows import RowSet
 from ibprobe.capture.views import View, check_view
 from ibprobe.errors import BadInput, UnknownName
 from ibprobe.estimate.channel import Channel, Noise, Target
-from ibprobe.estimate.estimators import ESTIMATORS, LayerEstimator
+from ibprobe.estimate.estimators import LayerEstimator
+from ibprobe.plugins import beside_brackets
 from ibprobe.record.records import Records
 from ibprobe.version import __version__
-
-Critics = Literal["auto", "channel", "mine"]
 
 
 def measure(
@@ -31,13 +32,16 @@ def measure(
     sigma: float = 0.25,
     target: Target = "population",
     view: View = "auto",
-    estimator: Critics = "auto",
+    estimator: str = "auto",
     rows: int = 2048,
+    passes: int = 1,
+    train_mode: bool = False,
     seed: int = 0,
 ) -> Records:
     """Measure a finished model, without training it.
 
-    The model runs in eval mode; weights, buffers, training flags and random states are left as they were.
+    The model runs in eval mode unless ``train_mode`` says otherwise; weights, buffers, training flags and random states
+    are left as they were.
 
     Args:
         model: any module.
@@ -48,9 +52,13 @@ def measure(
         sigma: noise size.
         target: ``population``, or ``probe_set`` when the data is all inputs there are.
         view: how outputs become rows; see :class:`IBProbe`.
-        estimator: ``auto`` and ``mine`` train critics beside the brackets, ``channel`` does not.
+        estimator: ``channel`` for brackets only, ``auto`` for critics beside them, or what else is to run beside them:
+            a name that ``ibprobe plugins`` lists.
         rows: at most this many distinct inputs.
-        seed: of noise and critics.
+        passes: forward passes of layers that draw random numbers, 16 for example; with 1 their I(X;T̃) has an upper end
+            only.
+        train_mode: let dropout draw as in training; normalisation keeps to its running statistics.
+        seed: of noise, critics, and what the model draws.
 
     Returns:
         Estimates in nats, layer by layer in forward order, and events that say what could not be measured.
@@ -58,20 +66,33 @@ def measure(
     Raises:
         ProbeError: unknown layers, unusable data or settings.
     """
-    check_options(model, "replay", estimator, rows, view)
+    channel, draws = Channel(noise, sigma, seed, target=target), Draws(passes, train_mode, seed)
+    beside = beside_brackets(estimator)
+    taken, meta = gather(model, data, layers, rows, view, draws, all_there_is=target == "probe_set")
+    by_layer = LayerEstimator(channel, beside, "mine" if estimator == "auto" else estimator)
+    with torch.no_grad():
+        records = Records(meta=meta).plus(*by_layer.brackets(taken))
+    return records.plus(*by_layer.critics(taken))
+
+
+def gather(
+    model: nn.Module, data: Any, layers: LayerSpec, rows: int, view: View, draws: Draws, *, all_there_is: bool
+) -> tuple[RowSet, dict[str, Any]]:
+    """The rows of a finished model, and what is said of them beside the records.
+
+    Raises:
+        ProbeError: unknown layers, unusable data or settings.
+    """
+    check_options(model, "replay", rows, view)
     core = unwrap(model)
     found = select_layers(core, layers)
-    channel = Channel(noise, sigma, seed, target=target)
-    batches, repeated = distinct_batches(data, rows, all_there_is=target == "probe_set")
-    taken = replay(core, found, batches, view=view, dropped=repeated)
-    by_layer = LayerEstimator(channel, critics=estimator != "channel")
-    records = Records(meta={**versions(), "model": type(core).__name__, "layers": list(found)})
-    with torch.no_grad():
-        records = records.plus(*by_layer.brackets(taken))
-    return records if estimator == "channel" else records.plus(*by_layer.critics(taken))
+    batches, repeated = distinct_batches(data, rows, all_there_is=all_there_is)
+    taken = replay(core, found, batches, view=view, dropped=repeated, draws=draws)
+    meta = {**versions(), "model": type(core).__name__, "layers": list(found), **draws.meta}
+    return taken, meta
 
 
-def check_options(model: object, mode: str, estimator: str, rows: int, view: View) -> None:
+def check_options(model: object, mode: str, rows: int, view: View) -> None:
     """Raise a ``ProbeError`` for a setting that cannot work, of those that the probe and :func:`measure` share."""
     if isinstance(model, type):
         raise BadInput(f"model is a module instance: pass {model.__name__}(…), not the class")
@@ -79,9 +100,8 @@ def check_options(model: object, mode: str, estimator: str, rows: int, view: Vie
         raise BadInput(f"model is a torch.nn.Module; got {type(model).__name__}")
     if isinstance(model, torch.jit.ScriptModule):
         raise BadInput("a torch.jit.script model takes no hooks: probe the module it was scripted from")
-    for kind, value, known in (("mode", mode, ("replay", "stream")), ("estimator", estimator, ESTIMATORS)):
-        if value not in known:
-            raise UnknownName(kind, str(value), known)
+    if mode not in ("replay", "stream"):
+        raise UnknownName("mode", str(mode), ("replay", "stream"))
     if not isinstance(rows, int) or rows < 2:
         raise BadInput(f"rows= is a number of distinct inputs, at least 2 (512 or more to be of use); got {rows!r}")
     check_view(view)

@@ -1,4 +1,4 @@
-"""The command line: ``ibprobe demo · export · explain · selfcheck``."""
+"""The command line: ``ibprobe demo · export · explain · plugins · selfcheck``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from ibprobe.errors import BadInput, MissingExtra, ProbeError
 from ibprobe.version import __version__
@@ -156,6 +157,19 @@ def explain(flag: str | None) -> None:
         return
     found = look_up(flag)
     click.echo(f"{flag}\n  what:  {found.meaning}\n  why:   {found.cause}\n  to do: {found.action}")
+
+
+@main.command()
+def plugins() -> None:
+    """List the estimators that are installed, and where each comes from."""
+    from ibprobe.plugins import estimators
+
+    table = Table(title="estimators", title_justify="left")
+    for column in ("name", "summary", "source"):
+        table.add_column(column, no_wrap=column == "name")
+    for name, found in estimators().items():
+        table.add_row(*map(Text, (name, found.plugin.summary, found.source)))
+    Console().print(table)
 
 
 @main.command()

@@ -14,15 +14,17 @@ from torch.optim import Optimizer
 
 from ibprobe.capture.layers import LayerSpec, select_layers, unwrap
 from ibprobe.capture.loop import Loop
+from ibprobe.capture.passes import Draws
 from ibprobe.capture.rows import RowSet
 from ibprobe.capture.sources import ReplaySource, Source
 from ibprobe.capture.stream import StreamSource
 from ibprobe.capture.views import View
 from ibprobe.capture.watch import Watch
-from ibprobe.checkpoint import Critics, check_options, versions
+from ibprobe.checkpoint import check_options, versions
 from ibprobe.errors import BadInput
 from ibprobe.estimate.channel import Channel, Noise, Target
 from ibprobe.estimate.estimators import LayerEstimator
+from ibprobe.plugins import beside_brackets
 from ibprobe.record.records import Event, Records
 from ibprobe.record.rundir import RunDir, new_run_dir
 from ibprobe.runtime import InlineRuntime
@@ -54,12 +56,16 @@ class IBProbe:
         sigma: noise size.
         target: ``population``, or ``probe_set`` when the probe set is all inputs there are.
         view: ``auto``, ``flatten``, ``first``, or a function from an output tensor to rows ``(n, d)``.
-        estimator: ``auto``, ``channel`` (brackets only) or ``mine`` (critics at every snapshot).
+        estimator: ``auto`` (brackets, critics at some snapshots), ``channel`` (brackets only), or what runs beside the
+            brackets at every snapshot: a name that ``ibprobe plugins`` lists.
+        passes: forward passes of layers that draw random numbers, 16 for example; with 1 their I(X;T̃) has an upper
+            end only. For ``mode="replay"``, as the next one.
+        train_mode: let dropout draw as in training; normalisation keeps to its running statistics.
         budget: share of the run's time that measuring may take, or None for every scheduled step.
         sinks: ``"auto"``, names, sink objects or a list of them. The run directory is always written.
         run_dir: where; ``runs/ib/<UTC time>-<id>`` by default.
         config: the run's own settings, kept with the records.
-        seed: of noise and critics.
+        seed: of noise, critics, and what the model draws while it is replayed.
 
     Raises:
         ProbeError: a setting that cannot work, always from the constructor and never from within training.
@@ -80,14 +86,18 @@ class IBProbe:
         sigma: float = 0.25,
         target: Target = "population",
         view: View = "auto",
-        estimator: Critics = "auto",
+        estimator: str = "auto",
+        passes: int = 1,
+        train_mode: bool = False,
         budget: float | None = 0.05,
         sinks: SinkSpec = "auto",
         run_dir: str | Path | None = None,
         config: Mapping[str, Any] | None = None,
         seed: int = 0,
     ) -> None:
-        check_options(model, mode, estimator, rows, view)
+        check_options(model, mode, rows, view)
+        draws = Draws(passes, train_mode, seed)
+        beside = beside_brackets(estimator)
         channel, core = Channel(noise, sigma, seed, target=target), unwrap(model)
         found = select_layers(core, layers)
         self._watch = Watch(
@@ -102,10 +112,11 @@ class IBProbe:
             "noise": noise, "sigma": sigma, "draws": channel.draws, "target": target, "seed": seed,
             "view": view if isinstance(view, str) else getattr(view, "__name__", "custom"), "estimator": estimator,
             "every": "custom" if callable(every) else every, "budget": budget, "config": dict(config or {}),
+            **draws.meta,
         }  # fmt: skip
-        by_layer = LayerEstimator(channel, critics=estimator != "channel")
+        by_layer = LayerEstimator(channel, beside, "mine" if estimator == "auto" else estimator)
         self._runtime = InlineRuntime(by_layer, estimator, self._budget, meta)
-        self._source = _make_source(mode, model, found, rows, view, probe_set, target)
+        self._source = _make_source(mode, model, found, rows, view, probe_set, target, draws)
         self._attached = self._armed = self._pending = False
         self._loop = Loop(expects_labels=probe_set is None)
 
@@ -247,15 +258,18 @@ def _make_source(
     view: View,
     probe_set: Any,
     target: Target,
+    draws: Draws,
 ) -> Source | None:
     """Where rows come from; None where the environment switches probes off."""
     if mode == "stream" and probe_set is not None:
         raise BadInput('probe_set= belongs to mode="replay"; mode="stream" copies rows out of training forwards')
+    if mode == "stream" and (draws.passes > 1 or draws.train_mode):
+        raise BadInput('passes= and train_mode= belong to mode="replay"; mode="stream" sees forwards as they are')
     if target == "probe_set" and probe_set is None:
         raise BadInput('target="probe_set" needs probe_set=, all inputs that there are; training inputs are a sample')
     if os.environ.get("IBPROBE") == "off":
         return None
     if mode == "stream":
         return StreamSource(unwrap(model), layers, rows=rows, view=view, called=model)
-    whole = target == "probe_set"
-    return ReplaySource(unwrap(model), layers, rows=rows, view=view, probe_set=probe_set, all_there_is=whole)
+    core, whole = unwrap(model), target == "probe_set"
+    return ReplaySource(core, layers, rows=rows, view=view, probe_set=probe_set, all_there_is=whole, draws=draws)

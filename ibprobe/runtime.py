@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
@@ -26,7 +26,7 @@ class InlineRuntime:
 
     Args:
         estimator: turns rows into estimates.
-        critics: ``auto``, ``channel`` (never) or ``mine`` (always).
+        critics: ``auto``, ``channel`` (never), or the name of an estimator (always).
         budget: keeps the cost below its share.
         meta: what is measured and how.
     """
@@ -34,7 +34,7 @@ class InlineRuntime:
     def __init__(
         self,
         estimator: LayerEstimator,
-        critics: Literal["auto", "channel", "mine"],
+        critics: str,
         budget: Budget,
         meta: Mapping[str, Any],
     ) -> None:
@@ -74,7 +74,7 @@ class InlineRuntime:
         """Work on a snapshot that was accepted: brackets always, critics every few times from what is left."""
         nth = self._critics == "auto" and self._budget.measured % CRITICS_EVERY == 0
         sets = self._brackets(take)
-        if nth or self._critics == "mine":
+        if nth or self._critics not in ("auto", "channel"):
             self._critics_within_budget(sets)
 
     def last(self, take: Callable[[], list[RowSet]], step: int) -> None:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ibprobe.arrays import estimate_mi
 from ibprobe.capture.rows import LayerRows
-from ibprobe.estimate.arrays import estimate_mi
 from ibprobe.estimate.brackets import channel_estimates
 from ibprobe.estimate.channel import Channel
 from ibprobe.record.records import Estimate

@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from ibprobe import check_plane, load_run
 from ibprobe.cli import main
+from ibprobe.plugins import estimators
 from ibprobe.record.flags import FLAGS
 
 
@@ -43,6 +44,14 @@ def test_the_demo_ends_with_the_run_directory_and_what_to_do_next(demo_run: tupl
 
 def test_the_demo_run_passes_the_guards(demo_run: tuple[Path, str]) -> None:
     assert check_plane(load_run(demo_run[0])) == []
+
+
+def test_plugins_lists_every_estimator_with_its_source() -> None:
+    result = run("plugins")
+    assert result.exit_code == 0, result.output
+    for name, found in estimators().items():
+        line = next(line for line in result.output.splitlines() if f" {name} " in line)
+        assert found.source in line
 
 
 @pytest.mark.slow

@@ -45,7 +45,7 @@ def running(tmp_path: Path) -> Iterator[Running]:
     begun: list[InlineRuntime] = []
 
     def begin(critics: Any, share: float | None = None) -> tuple[InlineRuntime, Counting, MemorySink]:
-        estimator, sink = Counting(Channel(), critics=True), MemorySink()
+        estimator, sink = Counting(Channel()), MemorySink()
         runtime = InlineRuntime(estimator, critics, Budget(share), {"layers": ["fc"]})
         runtime.begin(Fanout(RunDir(tmp_path), [sink]))
         begun.append(runtime)

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ibprobe.capture.passes import Draws, draw_as_in_training, with_passes
 from ibprobe.capture.randomness import Randomness
 from ibprobe.capture.rows import Batch, LayerRows, RowSet, input_matrix, join, map_tensors, stacked
 from ibprobe.capture.taps import CallCounter, install, remove
@@ -74,12 +75,15 @@ class _Recorder:
         self.failed: dict[str, str] = {}
         self._calls = CallCounter()
         self._view, self._axes = view, axes
+        self.total = 0
+        """Rows of all passes."""
         self._n = 0
         self._mask: Tensor | None = None
 
     def begin(self, batch: Batch) -> None:
         self._calls.restart()
         self._n, self._mask = batch.n, token_mask(batch.kwargs)
+        self.total += batch.n
 
     def receive(self, layer: str, kwargs: Mapping[str, Any], output: Any) -> None:
         name = self._calls.name(layer)
@@ -103,8 +107,9 @@ def replay(
     mode: str = "measure",
     step: int = 0,
     dropped: int = 0,
+    draws: Draws = Draws(),  # noqa: B008 (it is frozen)
 ) -> RowSet:
-    """Run the batches in eval mode and collect each layer's rows.
+    """Run the batches, in eval mode unless ``draws`` says otherwise, and collect each layer's rows.
 
     Weights, buffers, training flags and all random states are afterwards what they were before. The first batch runs
     twice: layers that answer differently draw random numbers.
@@ -118,27 +123,48 @@ def replay(
         mode: ``measure`` or ``replay``.
         step: optimizer steps taken.
         dropped: repeated inputs that were left out.
+        draws: what layers that draw random numbers do.
     """
     axes = layouts(model, layers)
     recorder, again = _Recorder(view, axes), _Recorder(view, axes)
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    with Randomness(model.modules(), device).preserved(), untouched(model):
+    generators = Randomness(model.modules(), device)
+
+    def once_more(some: Mapping[str, nn.Module]) -> Mapping[str, Sequence[Tensor]]:
+        further = _Recorder(view, axes)
+        _run(model, some, batches, further, device)
+        return further.rows
+
+    with generators.preserved(), untouched(model):
+        generators.restart(draws.seed)
+        if draws.train_mode:
+            draw_as_in_training(model)
         coupled = couples_rows(model)
         _run(model, layers, batches[:1], again, device)
         _run(model, layers, batches, recorder, device)
-    n = sum(b.n for b in batches)
+        found, silent = _found(recorder, again, layers, coupled, dropped)
+        # Where rows share batch statistics, the same batches would give the same rows once more.
+        if draws.passes > 1 and not coupled:
+            found = with_passes(found, layers, draws.passes, once_more)
+    y, keys = join([b.y for b in batches]), torch.cat([b.keys for b in batches])
+    return RowSet(tuple(found), y, input_matrix(batches), keys, split, mode, (step, step), tuple(silent))
+
+
+def _found(
+    recorder: _Recorder, again: _Recorder, layers: Mapping[str, nn.Module], coupled: bool, dropped: int
+) -> tuple[list[LayerRows], list[str]]:
+    """Rows of the layers that have them, and the other layers with the reason."""
     silent = [f"{name}: {why}" for name, why in recorder.failed.items()]
     silent += [f"{name}: its forward did not run" for name in layers if name not in recorder.views | recorder.failed]
     found = []
     for name, parts in recorder.rows.items():
-        t = stacked(parts, n)
+        t = stacked(parts, recorder.total)
         if isinstance(t, Tensor):
             stochastic = coupled or _differs(parts[0], again.rows[name])
             found.append(LayerRows(t, name, recorder.views[name], stochastic, dropped=dropped))
         elif name not in recorder.failed:
             silent.append(f"{name}: {t}")
-    y, keys = join([b.y for b in batches]), torch.cat([b.keys for b in batches])
-    return RowSet(tuple(found), y, input_matrix(batches), keys, split, mode, (step, step), tuple(silent))
+    return found, silent
 
 
 def _run(

@@ -32,6 +32,8 @@ class LayerRows:
     """Optimizer step that produced each row, when they differ."""
     dropped: int = 0
     """Repeated inputs that were left out before."""
+    passes: Float[Tensor, "k passes d"] | None = None
+    """For a layer that draws random numbers, evenly spaced rows of it in every one of several forward passes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +186,11 @@ class RowBuffer:
     def measurable(self) -> list[Batch]:
         """The batches that have targets, or all when none has: a forward without a loss must not void I(T;Y)."""
         return [b for b in self.batches if b.y is not None] or self.batches
+
+
+def evenly_spaced(n: int, k: int) -> Int[Tensor, " k"]:
+    """Positions of ``k`` of ``n`` rows, in order."""
+    return torch.arange(k) * n // k
 
 
 def join(parts: Sequence[Tensor | None]) -> Tensor | None:

@@ -8,6 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 from torch import Tensor, nn
 
 from ibprobe.capture.data import distinct_batches
+from ibprobe.capture.passes import Draws
 from ibprobe.capture.replay import replay
 from ibprobe.capture.rows import Batch, RowBuffer, RowSet
 from ibprobe.capture.views import View
@@ -57,8 +58,9 @@ class ReplaySource:
         view: View,
         probe_set: Any = None,
         all_there_is: bool = False,
+        draws: Draws = Draws(),  # noqa: B008 (it is frozen)
     ) -> None:
-        self._model, self._layers, self._view = model, layers, view
+        self._model, self._layers, self._view, self._draws = model, layers, view, draws
         self._buffer = RowBuffer(rows)
         self._splits: dict[str, tuple[list[Batch], int]] = {}
         if probe_set is not None:
@@ -102,6 +104,7 @@ class ReplaySource:
                 mode="replay",
                 step=step,
                 dropped=gone,
+                draws=self._draws,
             )
             for split, (batches, gone) in splits.items()
         ]

@@ -13,19 +13,16 @@ from torch import Tensor
 from ibprobe.capture.rows import LayerRows
 from ibprobe.errors import BadInput
 from ibprobe.estimate.channel import Channel, NoisyRows, noisy_rows
+from ibprobe.estimate.ends import FEW_ROWS, TWO_SIDED, WIDE, doubts, mean_and_error, within_error
 from ibprobe.estimate.kernel import Terms, input_terms, kernel_sums, label_terms, within_class_terms
 from ibprobe.estimate.labels import Classes, as_classes
+from ibprobe.estimate.nested import from_passes
 from ibprobe.estimate.threads import SMALL, one_thread
 from ibprobe.record.records import Estimate, Event
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Int
+    from jaxtyping import Int
 
-WIDE = 0.5
-"""A gap above this many nats makes the midpoint worse than the lower end plus a quarter nat."""
-FEW_ROWS = 512
-# Two-sided and one-sided 95 % points of the standard normal.
-_TWO_SIDED, _ONE_SIDED = 1.96, 1.645
 _NO_FUNCTION_OF_X = {"stochastic", "stale_rows"}
 
 
@@ -52,6 +49,7 @@ def channel_estimates(layer: LayerRows, y: Tensor | None, channel: Channel) -> t
 
 
 def _estimates(layer: LayerRows, y: Tensor | None, channel: Channel) -> tuple[list[Estimate], list[Event]]:
+    whole, targets = layer, y
     layer, y, bad = _finite(layer, y)
     classes = None if y is None else as_classes(y)
     rows = noisy_rows(layer.t, channel, layer.name)
@@ -60,6 +58,8 @@ def _estimates(layer: LayerRows, y: Tensor | None, channel: Channel) -> tuple[li
         found = _without_kernel(base, rows, classes)
     else:
         found = _with_kernel(base, layer, rows, classes)
+        if whole.passes is not None:
+            found = from_passes(found, whole.passes, targets, len(whole.t), rows)
     events = []
     if not isinstance(classes, Classes):
         why = classes or "no targets were given or seen"
@@ -155,7 +155,7 @@ def _stale(rows: NoisyRows, step_of_row: Tensor) -> bool:
     steps = as_classes(4 * order // (int(order.max()) + 1))
     if isinstance(steps, str) or not bool(steps.kept.all()) or steps.entropy == 0:
         return False
-    low, error = _mean_and_error(label_terms(kernel_sums(rows, steps.y), steps.y).low, "population")
+    low, error = mean_and_error(label_terms(kernel_sums(rows, steps.y), steps.y).low, "population")
     return low > 2 * error
 
 
@@ -167,30 +167,25 @@ def _bracketed(base: Estimate, terms: Terms, *, missing: float = 0.0) -> Estimat
         terms: contributions ``(draws, n)``.
         missing: what the entropy of few labels falls short by; it belongs to the upper end.
     """
-    low, low_se = _mean_and_error(terms.low, base.target)
-    high, high_se = _mean_and_error(terms.high, base.target)
+    no_function = bool(base.flags & _NO_FUNCTION_OF_X)
+    # What a layer draws is a sample even where the inputs are not.
+    sampled = "population" if no_function else base.target
+    low, low_se = mean_and_error(terms.low, sampled)
+    high, high_se = mean_and_error(terms.high, sampled)
     high = max(low, high) + missing
     known = replace(
         base, bracket_low=low, bracket_low_se=low_se, bracket_high=high, bracket_high_se=high_se,
-        flags=base.flags | _doubts(base, low, high),
+        flags=base.flags | doubts(base, low, high),
     )  # fmt: skip
-    no_function = bool(base.flags & _NO_FUNCTION_OF_X)
     if no_function and base.quantity != "I_TY":
-        point, top = min(high, base.ceiling), high + _TWO_SIDED * high_se
+        point, top = min(high, base.ceiling), high + TWO_SIDED * high_se
         known = replace(known, bracket_low=None, bracket_low_se=None, bound="upper end")
         return replace(known, nats=point, ci_low=0.0, ci_high=top, lower_confidence=0.0)
     if base.target == "probe_set" and not no_function:
         # Self-included sums are exact for the empirical distribution: the lower end for X, the upper end for labels.
         point, error = (high, high_se) if base.quantity == "I_TY" else (low, low_se)
-        return _within_error(known, point, (point, error), (point, error))
-    return _within_error(known, _point(base, terms, low, high), (low, low_se), (high, high_se))
-
-
-def _within_error(e: Estimate, point: float, low: tuple[float, float], high: tuple[float, float]) -> Estimate:
-    return replace(
-        e, nats=point, ci_low=low[0] - _TWO_SIDED * low[1], ci_high=high[0] + _TWO_SIDED * high[1],
-        lower_confidence=low[0] - _ONE_SIDED * low[1],
-    )  # fmt: skip
+        return within_error(known, point, (point, error), (point, error))
+    return within_error(known, _point(base, terms, low, high), (low, low_se), (high, high_se))
 
 
 def _point(base: Estimate, terms: Terms, low: float, high: float) -> float:
@@ -205,26 +200,6 @@ def _point(base: Estimate, terms: Terms, low: float, high: float) -> float:
     else:
         step = min(float((terms.high - terms.low).clamp(max=2.0).mean()), WIDE) / 2
     return min(low + step, max(base.ceiling, low))
-
-
-def _doubts(base: Estimate, low: float, high: float) -> set[str]:
-    flags = {"wide_bracket": high - low > WIDE}
-    if base.quantity != "I_TY":
-        flags["at_ceiling"] = low > base.ceiling - WIDE
-        flags["collapsed"] = low < 0.1 and base.quantity == "I_XT"
-    return {k for k, on in flags.items() if on}
-
-
-def _mean_and_error(terms: Float[Tensor, "draws n"], target: str) -> tuple[float, float]:
-    """Mean and standard error: over rows of a sample, or over the noise alone when the rows are all there is.
-
-    The rows' second role, as centres of the mixture, adds nothing to first order: the mixture is the maximiser of the
-    very sum that is read.
-    """
-    draws, n = terms.shape
-    if target == "probe_set":
-        return float(terms.mean()), math.sqrt(float(terms.var(0).mean()) / (draws * n))
-    return float(terms.mean()), float(terms.mean(0).std()) / math.sqrt(n)
 
 
 def _without_kernel(base: Estimate, rows: NoisyRows, classes: Classes | str | None) -> list[Estimate]:

@@ -63,6 +63,9 @@ class NoisyRows:
     """Centred rows before division by ``std`` (standardised under ``per_unit``)."""
     share: float
     """Largest share of the variance that one unit holds."""
+    mean: Float[Tensor, " d"]
+    unit: Float[Tensor, " d"]
+    """``u`` is (t − mean)·unit; 0 for a constant unit."""
     seeds: tuple[int, ...]
     of: int
     """Rows of the layer that these are part of, for the noise belongs to a row and not to its place."""
@@ -71,6 +74,10 @@ class NoisyRows:
     def only(self, kept: Bool[Tensor, " of"]) -> NoisyRows:
         """Some of the rows, through the same channel and with the same noise."""
         return replace(self, u=self.u[kept], clean=self.clean[kept], kept=kept)
+
+    def placed(self, t: Float[Tensor, "*k d"]) -> Float[Tensor, "*k d"]:
+        """Other activations of the layer in the same units."""
+        return ((t.to(self.clean.dtype) - self.mean) * self.unit).to(self.u.dtype)
 
     def draws(self) -> Iterator[Float[Tensor, "n d"]]:
         """Noise of each draw, from a private generator."""
@@ -94,14 +101,16 @@ def noisy_rows(t: Float[Tensor, "n d"], channel: Channel, layer: str = "") -> No
     largest = float(t.abs().amax())
     # Squares beyond 10±³⁰ leave the range of float32.
     wide = t.double() if t.dtype == torch.float64 or not 1e-15 < largest < 1e15 else t.float()
-    clean = wide - wide.mean(0)
+    mean = wide.mean(0)
+    clean = wide - mean
     variance = clean.square().mean(0)
     # Rounding leaves about one unit in the last place of the mean in a constant unit; it carries nothing.
     floor = (torch.finfo(wide.dtype).eps * wide.abs().amax(0) * 4).square()
     alive = variance > floor
-    clean, variance = clean * alive, variance * alive
+    clean, variance, unit = clean * alive, variance * alive, alive.to(wide)
     if channel.noise == "per_unit":
-        clean = clean / torch.where(alive, variance, 1.0).sqrt()
+        unit = unit / torch.where(alive, variance, 1.0).sqrt()
+        clean = clean * unit
         share = 0.0
     else:
         share = float(variance.amax() / variance.sum()) if bool(alive.any()) else 0.0
@@ -111,7 +120,7 @@ def noisy_rows(t: Float[Tensor, "n d"], channel: Channel, layer: str = "") -> No
     if float(u.square().sum(1).max()) > _FLOAT32_REACH:
         u = u.double()
     seeds = tuple(stable_seed(channel.seed, layer, draw) for draw in range(channel.draws))
-    return NoisyRows(u, std, clean, share, seeds, len(u))
+    return NoisyRows(u, std, clean, share, mean, unit / std if std else unit, seeds, len(u))
 
 
 def stable_seed(*parts: object) -> int:

@@ -1,28 +1,25 @@
-"""Rows of a snapshot to records: brackets for every layer, critics beside them."""
+"""Rows of a snapshot to records: brackets for every layer, an estimator beside them."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
 from torch import Tensor
-from torch.nn.functional import one_hot
 
-from ibprobe.capture.rows import RowSet
+from ibprobe.capture.rows import LayerRows, RowSet
 from ibprobe.errors import BadInput
 from ibprobe.estimate.brackets import channel_estimates
 from ibprobe.estimate.channel import Channel, noisy_rows
-from ibprobe.estimate.critic.critics import fit_critics
 from ibprobe.estimate.labels import Classes, as_classes
-from ibprobe.estimate.pairs import Pair
-from ibprobe.estimate.readings import FOLDS, folds_of, record_of
+from ibprobe.estimate.pairs import Estimator, Pair
+from ibprobe.estimate.readings import FOLDS, folds_of, record_of, sound
 from ibprobe.record.guards import check_plane
 from ibprobe.record.records import Estimate, Event
 
 _BOTH = ("I_XT", "I_TY")
-ESTIMATORS = ("auto", "channel", "mine")
-"""``auto``: brackets always, critics at every few snapshots; ``channel``: brackets only; ``mine``: both always."""
 
 
 class LayerEstimator:
@@ -30,11 +27,12 @@ class LayerEstimator:
 
     Args:
         channel: the noise that defines T̃.
-        critics: whether MINE critics may run at all.
+        beside: an estimator to run beside the brackets, or None for brackets only.
+        name: what the user calls it; records carry it.
     """
 
-    def __init__(self, channel: Channel, critics: bool) -> None:
-        self._channel, self._critics = channel, critics
+    def __init__(self, channel: Channel, beside: Estimator | None = None, name: str = "mine") -> None:
+        self._channel, self._estimator, self._name = channel, beside, name
         self._headline: dict[tuple[str, str, str], str] = {}
         self._beside: dict[tuple[str, str, str], Estimate] = {}
 
@@ -54,26 +52,36 @@ class LayerEstimator:
         return _guarded(found), events
 
     def critics(self, rows: RowSet) -> tuple[list[Estimate], list[Event]]:
-        """Train a critic per layer and coordinate, all together, and compare each with its bracket.
+        """Run the estimator on both coordinates of every layer, all together, and compare each with its bracket.
 
         Args:
             rows: those that :meth:`brackets` was called with last, for this split.
         """
+        if self._estimator is None:
+            return [], []
         found: list[Estimate] = []
         beside = {
             (layer.name, q): self._beside.get((layer.name, q, rows.split)) for layer in rows.layers for q in _BOTH
         }
-        stacks, events = _stacks(rows, self._channel, beside)
+        stacks, missing = _stacks(rows, self._channel, beside)
         for pairs, keys in stacks:
-            names = list(pairs)
-            readings = fit_critics([pairs[n] for n in names], folds_of(keys), seed=self._channel.seed)
-            for (layer, quantity), reading in zip(names, readings, strict=True):
-                base = beside[(layer, quantity)] or _without_bracket(self._beside[(layer, "I_XT", rows.split)])
-                if reading.diverged:
-                    events.append(_no_critic(rows, layer, quantity, "it diverged"))
+            started = time.perf_counter()
+            names = {f"{rows.split}/{layer}/{quantity}": (layer, quantity) for layer, quantity in pairs}
+            named = {name: pairs[place] for name, place in names.items()}
+            readings = self._estimator(named, folds_of(keys), seed=self._channel.seed)
+            seconds = (time.perf_counter() - started) / len(pairs)
+            for name, (layer, quantity) in names.items():
+                frame = beside[(layer, quantity)] or _without_bracket(self._beside[(layer, "I_XT", rows.split)])
+                reading = sound(readings.get(name))
+                if isinstance(reading, str):
+                    missing.append((layer, quantity, reading))
                 else:
-                    found.append(self._placed(record_of(reading, base), rows))
-        return _guarded(found), events
+                    found.append(self._placed(record_of(reading, frame, self._name, seconds), rows))
+        return _guarded(found), [self._missing(rows, *place) for place in missing]
+
+    def _missing(self, rows: RowSet, layer: str, quantity: str, why: str) -> Event:
+        text = f"no value from {self._name}: {why}"
+        return Event(step=rows.span[1], kind="not_measured", why=text, layer=layer, quantity=quantity, split=rows.split)
 
     def _placed(self, e: Estimate, rows: RowSet) -> Estimate:
         return replace(
@@ -86,57 +94,74 @@ class LayerEstimator:
         )
 
     def _is_headline(self, e: Estimate, rows: RowSet) -> bool:
-        """The bracket where a kernel is known, else MINE; fixed at the first snapshot."""
+        """The bracket where a kernel is known, else what runs beside it; fixed at the first snapshot."""
         no_kernel = "stochastic" in e.flags and e.quantity != "I_TY"
-        first = "mine" if e.estimator == "mine" or (no_kernel and self._critics and rows.x is not None) else "channel"
+        comes = no_kernel and self._estimator is not None and rows.x is not None
+        first = self._name if e.estimator == self._name or comes else "channel"
         return self._headline.setdefault((e.layer, e.quantity, rows.split), first) == e.estimator
 
 
+_Place = tuple[str, str]
+_Missing = tuple[str, str, str]
+
+
 def _stacks(
-    rows: RowSet, channel: Channel, beside: Mapping[tuple[str, str], Estimate | None]
-) -> tuple[list[tuple[dict[tuple[str, str], Pair], Tensor]], list[Event]]:
-    """Pairs that share their rows: X with T̃ on all rows, Y with T̃ on those that have a label."""
-    inputs: dict[tuple[str, str], Pair] = {}
-    labels: dict[tuple[str, str], Pair] = {}
-    events: list[Event] = []
-    target = _target_matrix(rows.y)
+    rows: RowSet, channel: Channel, beside: Mapping[_Place, Estimate | None]
+) -> tuple[list[tuple[dict[_Place, Pair], Tensor]], list[_Missing]]:
+    """Pairs that share their rows, X with T̃ on all and Y with T̃ on labelled ones; and what is missing, and why."""
+    inputs: dict[_Place, Pair] = {}
+    labels: dict[_Place, Pair] = {}
+    missing: list[_Missing] = []
+    target = _target(rows.y)
     for layer in rows.layers:
         bracket = beside[(layer.name, "I_XT")]
-        if bracket is None or not bracket.std or len(layer.t) < FOLDS * 8:
-            continue  # nothing to confirm: the layer was not measured, is constant, or has too few rows
-        if not bool(layer.t.isfinite().all()):
-            events.append(_no_critic(rows, layer.name, "I_XT", "some activations are not finite"))
+        if bracket is None or "constant" in bracket.flags:
+            continue  # nothing to confirm: the layer could not be measured, which is said already, or keeps nothing
+        why = _unreadable(layer, bracket)
+        if why:
+            missing += [(layer.name, quantity, why) for quantity in _BOTH[: 1 + (target is not None)]]
             continue
-        noisy = noisy_rows(layer.t, channel, layer.name)
-        t = noisy.clean.float()
+        t, std = _b_side(layer, channel)
         # Where T is a function of x it is the sufficient view of x: I(X;T̃) = I(T;T̃).
-        view = rows.x if bracket.flags & {"stochastic", "stale_rows"} else t
+        view = rows.x if layer.stochastic or "stale_rows" in bracket.flags else t
         if view is None:
-            events.append(_no_critic(rows, layer.name, "I_XT", "the layer is random and its inputs are no numbers"))
+            missing.append((layer.name, "I_XT", "the layer is random and its inputs are no numbers"))
         else:
-            inputs[(layer.name, "I_XT")] = Pair(view, t, noisy.std)
+            inputs[(layer.name, "I_XT")] = Pair(view, t, std)
         if target is not None:
-            matrix, kept = target
-            labels[(layer.name, "I_TY")] = Pair(matrix.to(t.device), t[kept.to(t.device)], noisy.std)
+            side, kept = target
+            labels[(layer.name, "I_TY")] = Pair(side.to(t.device), t[kept.to(t.device)], std)
     if target is None or bool(target[1].all()):
         stacks = [(inputs | labels, rows.keys)]
     else:
         stacks = [(inputs, rows.keys), (labels, rows.keys[target[1].cpu()])]
-    return [(pairs, keys) for pairs, keys in stacks if pairs], events
+    return [(pairs, keys) for pairs, keys in stacks if pairs], missing
 
 
-def _no_critic(rows: RowSet, layer: str, quantity: str, why: str) -> Event:
-    text = f"no critic: {why}"
-    return Event(step=rows.span[1], kind="not_measured", why=text, layer=layer, quantity=quantity, split=rows.split)
+def _unreadable(layer: LayerRows, bracket: Estimate) -> str | None:
+    if len(layer.t) < FOLDS * 8:
+        return f"{len(layer.t)} rows, fewer than {FOLDS * 8}"
+    if not bracket.std:
+        return "no noise is added (sigma = 0), and I(X;T) of a function of x is infinite or a count"
+    return None if bool(layer.t.isfinite().all()) else "some activations are not finite"
 
 
-def _target_matrix(y: Tensor | None) -> tuple[Tensor, Tensor] | None:
-    """Targets as numbers and the rows that have them: one-hot classes, or a continuous target as it is."""
+def _b_side(layer: LayerRows, channel: Channel) -> tuple[Tensor, float]:
+    """The layer as it is, in the units that noise is added in, and the noise."""
+    noisy = noisy_rows(layer.t, channel, layer.name)
+    if channel.noise == "per_unit":
+        return noisy.clean, noisy.std
+    # Not centred: bins of a fixed range or width are of the layer's own values.
+    return layer.t if layer.t.dtype == torch.float64 else layer.t.float(), noisy.std
+
+
+def _target(y: Tensor | None) -> tuple[Tensor, Tensor] | None:
+    """Classes 0 … K−1 or a continuous target as it is, and the rows that have one."""
     if y is None:
         return None
     classes = as_classes(y)
     if isinstance(classes, Classes):
-        return (one_hot(classes.y).float(), classes.kept) if classes.entropy > 0 else None
+        return (classes.y, classes.kept) if classes.entropy > 0 else None
     if y.is_floating_point() and y.ndim <= 2:
         return y.reshape(len(y), -1).float(), torch.ones(len(y), dtype=torch.bool)
     return None

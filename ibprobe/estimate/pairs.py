@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from jaxtyping import Int, Shaped
@@ -18,9 +18,9 @@ class Pair:
     A side is a matrix of numbers ``(n, d)``, or class labels 0 … K−1 as integers ``(n,)``. All values are finite.
     """
 
-    a: Shaped[Tensor, n * da]
+    a: Shaped[Tensor, "n ..."]
     """For a layer that is a function of x its clean output t (the sufficient view), else x; or the target."""
-    b: Shaped[Tensor, n * db]
+    b: Shaped[Tensor, "n ..."]
     """The side that noise is added to."""
     std: float = 0.0
     """Noise added to b. Known noise is redrawn or integrated over; 0 where none is known."""
@@ -51,10 +51,13 @@ class Reading:
     bracket_high: float | None = None
     bracket_high_se: float | None = None
     """The two kernel sums, where the noise is known."""
+    noiseless: bool = False
+    """Of b without its noise: the estimator has a resolution of its own, such as bins."""
     flags: frozenset[str] = frozenset()
     """Reasons for care, of ``record.flags.FLAGS``."""
 
 
+@runtime_checkable
 class Estimator(Protocol):
     """Estimates any number of pairs that share their rows. Built once a run, so it may keep what it has learned."""
 

@@ -1,43 +1,68 @@
-"""A critic's reading as a record, with the doubts that its bracket and its own diagnostics raise."""
+"""An estimator's reading as a record, with the doubts that its bracket raises."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
 
-from ibprobe.estimate.critic.critics import CriticReading
+from ibprobe.estimate.pairs import Reading
 from ibprobe.record.records import Estimate
+
+if TYPE_CHECKING:
+    from jaxtyping import Int
+    from torch import Tensor
 
 FOLDS = 2
 
 
-def folds_of(keys: Tensor) -> Tensor:
+def folds_of(keys: Int[Tensor, " n"]) -> Int[Tensor, " n"]:
     """Fold of each row: fixed by its input, so that a critic never meets a held-out row at a later step."""
     folds = keys % FOLDS
     smallest = int(torch.bincount(folds, minlength=FOLDS).min())
     return folds if smallest >= len(keys) // (2 * FOLDS) else torch.arange(len(keys)) % FOLDS
 
 
-def record_of(reading: CriticReading, bracket: Estimate) -> Estimate:
-    """The critic's record: the frame of its bracket, its own value, error and flags."""
-    flags = bracket.flags - {"wide_bracket", "at_ceiling", "collapsed"}
+def sound(reading: Reading | str | None) -> Reading | str:
+    """The reading, or one sentence if it is missing or holds a value that is not finite."""
+    if reading is None:
+        return "it gave no reading"
+    if isinstance(reading, str):
+        return reading
+    numbers = (reading.nats, reading.ci_low, reading.ci_high, reading.lower_confidence)
+    return reading if all(map(math.isfinite, numbers)) else f"it gave a value that is not finite: {numbers}"
+
+
+def record_of(reading: Reading, frame: Estimate, estimator: str, seconds: float) -> Estimate:
+    """The reading's record beside a bracket, or in a frame without one.
+
+    Args:
+        reading: what the estimator gave.
+        frame: the bracket of the same quantity: its rows, channel and ceiling hold for the reading too.
+        estimator: the name that the user knows it by.
+        seconds: what it cost.
+    """
+    flags = (frame.flags - {"wide_bracket", "at_ceiling", "collapsed"}) | reading.flags
+    if reading.noiseless:
+        frame = replace(frame, noise="none", sigma=0.0, std=0.0)
     return replace(
-        bracket, nats=reading.nats, ci_low=reading.nats - 1.96 * reading.se, ci_high=reading.nats + 1.96 * reading.se,
-        lower_confidence=reading.nats - 1.645 * reading.se, bracket_low=None, bracket_low_se=None, bracket_high=None,
-        bracket_high_se=None, estimator="mine", bound=reading.bound, ess=reading.ess, seconds=reading.seconds,
-        flags=flags | _critic_doubts(reading, bracket),
+        frame, nats=reading.nats, ci_low=reading.ci_low, ci_high=reading.ci_high,
+        lower_confidence=reading.lower_confidence, bracket_low=reading.bracket_low,
+        bracket_low_se=reading.bracket_low_se, bracket_high=reading.bracket_high,
+        bracket_high_se=reading.bracket_high_se, estimator=estimator, bound=reading.bound, ess=reading.ess,
+        seconds=seconds, flags=flags | _against(frame, reading),
     )  # fmt: skip
 
 
-def _critic_doubts(reading: CriticReading, bracket: Estimate) -> set[str]:
-    flags = {"low_ess": reading.ess < 100, "over_fitted": reading.train_nats - reading.nats > 0.5}
-    if bracket.bracket_low is not None and bracket.bracket_low_se is not None:
-        gap = bracket.bracket_low - reading.nats
-        flags["critic_behind"] = gap > 1.96 * math.hypot(reading.se, bracket.bracket_low_se)
-    if bracket.bracket_high is not None and bracket.bracket_high_se is not None:
-        gap = reading.nats - bracket.bracket_high
-        flags["outside_bracket"] = gap > 1.96 * math.hypot(reading.se, bracket.bracket_high_se)
+def _against(bracket: Estimate, reading: Reading) -> set[str]:
+    """On which side of the bracket the reading lies, beyond both errors; they must be of one variable."""
+    flags = {}
+    if not reading.noiseless and bracket.bracket_low is not None and bracket.bracket_low_se is not None:
+        reach = math.hypot(reading.ci_high - reading.nats, 1.96 * bracket.bracket_low_se)
+        flags["critic_behind"] = bracket.bracket_low - reading.nats > reach
+    if not reading.noiseless and bracket.bracket_high is not None and bracket.bracket_high_se is not None:
+        reach = math.hypot(reading.nats - reading.ci_low, 1.96 * bracket.bracket_high_se)
+        flags["outside_bracket"] = reading.nats - bracket.bracket_high > reach
     return {k for k, on in flags.items() if on}

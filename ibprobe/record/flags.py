@@ -48,7 +48,7 @@ FLAGS: dict[str, Flag] = {
     "stochastic": Flag(
         "The layer draws random numbers, so it is no function of x; I(X;T) has no lower end.",
         "Dropout, sampling or batch statistics: the kernel bounds I(T;T̃), which exceeds I(X;T̃).",
-        "Read the upper end as an upper bound, or measure in eval mode (mode='replay').",
+        "Read the upper end as an upper bound; passes=16 gives both ends; or measure in eval mode (mode='replay').",
     ),
     "stale_rows": Flag(
         "The rows come from several optimizer steps, so they mix several versions of the layer.",
@@ -114,6 +114,11 @@ FLAGS: dict[str, Flag] = {
         "All measured rows carry the same label, so I(T;Y) is 0 whatever the layer does.",
         "Sorted data, or a probe set drawn from one class.",
         "Shuffle the data or give a probe_set= with all classes.",
+    ),
+    "sparse_bins": Flag(
+        "More than half of the occupied bins hold one row, so that counting shows dependence where there is none.",
+        "Bins too fine, or too many units, for this many rows: the value is near ln(rows), or near H(Y) for labels.",
+        "Read the bracket, or measure with more rows; with other bins it is another number.",
     ),
     "guard:negative": Flag(
         "An interval lies entirely below 0, which no mutual information can.",

@@ -192,7 +192,7 @@ class Records(Sequence[Estimate]):
 
     def _told_apart(self, found: Records, criteria: Mapping[str, Any]) -> str:
         """What to type next: the fields in which the found ones differ, or the values that there are."""
-        names = ("layer", "quantity", "estimator", "split", "step")
+        names = ("layer", "quantity", "estimator", "split", "step", "noise", "sigma")
         values = {k: list(dict.fromkeys(getattr(e, k) for e in (found or self))) for k in names}
         shown = [f"{k}={v[:6]}" for k, v in values.items() if (len(v) > 1 if found else k in criteria)]
         return f"{'they differ in' if found else 'there are'} {', '.join(shown) or 'no estimates'}"

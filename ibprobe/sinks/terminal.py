@@ -83,16 +83,16 @@ class TerminalSink:
         """The current values and the notes on them."""
         step = max((e.step for cell in self._last.values() for e in cell.values()), default=0)
         several = len({split for _, split in self._last}) > 1
-        critics = any(e.estimator == "mine" for cell in self._last.values() for e in cell.values())
+        beside = {e.estimator: 1 for cell in self._last.values() for e in cell.values() if e.estimator != "channel"}
         table = Table(title=f"nats at step {step}", title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
         table.add_column("layer", overflow="fold")
         if several:
             table.add_column("rows", no_wrap=True)
         for quantity in _SHOWN:
-            for name in (SYMBOLS[quantity], "bracket", *["MINE"] * critics):
+            for name in (SYMBOLS[quantity], "bracket", *map(_title, beside)):
                 table.add_column(name, justify="right", no_wrap=True)
         for (layer, split), cell in self._last.items():
-            texts = [t for q in _SHOWN for t in _texts(cell, q, step)[: 2 + critics]]
+            texts = [t for q in _SHOWN for t in _texts(cell, q, step, beside)]
             table.add_row(*map(Text, (layer, *[split] * several, *texts)))
         return Group(table, *(Padding(Text(note), (0, 0, 0, 1)) for note in self._notes()))
 
@@ -133,14 +133,18 @@ class TerminalSink:
         self._console.print(f"ibprobe: {text}", highlight=False, markup=False, soft_wrap=True)
 
 
-def _texts(cell: _Cell, quantity: str, step: int) -> tuple[str, str, str]:
-    """The headline, the bracket and the critic; a value from an earlier step says which."""
+def _title(estimator: str) -> str:
+    return "MINE" if estimator == "mine" else estimator
+
+
+def _texts(cell: _Cell, quantity: str, step: int, beside: Iterable[str]) -> tuple[str, ...]:
+    """The headline, the bracket and what else there is; a value from an earlier step says which."""
     headline = next((e for (q, _), e in cell.items() if q == quantity and e.headline), None)
-    channel, mine = cell.get((quantity, "channel")), cell.get((quantity, "mine"))
+    channel, others = cell.get((quantity, "channel")), [cell.get((quantity, name)) for name in beside]
     return (
         "–" if headline is None else _value(headline, step),
         "" if channel is None else _bracket(channel),
-        "" if mine is None else _value(mine, step),
+        *("" if other is None else _value(other, step) for other in others),
     )
 
 

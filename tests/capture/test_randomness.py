@@ -38,3 +38,18 @@ def test_generators_that_an_object_holds_are_left_as_they_were_found(kind: str) 
         assert watched.moved_since(state)
     assert not watched.moved_since(state)
     assert draw(generator) == first
+
+
+def test_a_restart_repeats_what_is_drawn_from_every_generator() -> None:
+    watched = Randomness([SimpleNamespace(rng=generator) for generator, _ in OWNED.values()])
+
+    def drawn(seed: int) -> list[float]:
+        watched.restart(seed)
+        own = [float(draw(generator)) for generator, draw in OWNED.values()]
+        return [*own, float(torch.rand(1)), np.random.rand(), random.random()]
+
+    with watched.preserved():
+        first = drawn(3)
+        assert drawn(3) == first
+        assert all(a != b for a, b in zip(drawn(4), first, strict=True))
+        assert len(set(first)) == len(first)

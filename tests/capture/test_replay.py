@@ -139,7 +139,7 @@ class Stateful(nn.Module):
         self.in_place += 1
         self.hidden, self.calls, self.new = x, self.calls + 1, x
         self.rng.random()
-        return x + self.embedding(torch.arange(4)).sum() + torch.rand(1, generator=self.own)
+        return x + self.embedding(torch.arange(4)).sum() + 100 * torch.rand(1, generator=self.own)
 
     def everything(self) -> list[Any]:
         drawn = self.own.get_state().tolist(), self.rng.bit_generator.state

@@ -47,7 +47,8 @@ def _assigned(value: ast.expr) -> set[str]:
 
 
 def names_in_use() -> set[str]:
-    trees = [ast.parse(p.read_text(encoding="utf-8")) for p in (PACKAGE / "estimate").glob("*.py")]
+    files = [*(PACKAGE / "estimate").rglob("*.py"), PACKAGE / "arrays.py"]
+    trees = [ast.parse(p.read_text(encoding="utf-8")) for p in files]
     rules = re.findall(r'append\(\("(\w+)"', (PACKAGE / "record" / "guards.py").read_text(encoding="utf-8"))
     return {f for tree in trees for found in flags_set_by(tree) for f in found} | {f"guard:{r}" for r in rules}
 

@@ -59,6 +59,13 @@ def test_critics_get_columns_only_where_there_are_any():
     assert ("MINE" in with_critics, "MINE" in printed(both("fc1"))) == (True, False)
 
 
+def test_what_else_runs_beside_the_brackets_gets_a_column_of_its_name():
+    text = printed([*both("fc1"), critic("I_XT", 3.25, estimator="ksg")])
+    assert "ksg" in text
+    assert "MINE" not in text
+    assert "3.25" in row(text, "fc1")
+
+
 def test_the_ceilings_stand_under_the_table_once():
     text = printed([*both("fc1"), *both("fc2")])
     assert text.count("ceilings: I(X;T̃) ≤ ln(distinct rows) = 7.60, I(T̃;Y) ≤ H(Y) = 2.30") == 1

@@ -6,24 +6,24 @@ Belghazi et al. (2018), arXiv 1801.04062, with what makes it trustworthy on few 
 2. a Gaussian head start is fitted, its correlations measured by an inner cross-validation (`head`);
 3. a network learns the rest under InfoNCE, with the noise redrawn at every step, until validation stops gaining;
 4. validation rows choose the weights of head and network, 0 among them, and the bound to read;
-5. that bound is read on the held-out rows.
+5. that bound is read on the held-out rows, and on as many training rows.
 """
 
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 import torch
 
 from ibprobe.estimate.critic.bounds import Bound, donsker_varadhan, infonce
+from ibprobe.estimate.critic.gaussian import gaussian_part
 from ibprobe.estimate.critic.head import Head, canonical, held_out_correlations
-from ibprobe.estimate.critic.inputs import MAX_COLUMNS, Inputs, normal_scores, standardised
+from ibprobe.estimate.critic.inputs import WIDTH, Bases, Inputs, affine, ranks
 from ibprobe.estimate.critic.towers import features
 from ibprobe.estimate.critic.training import Split, Stack, Task, pad_stack, train
 from ibprobe.estimate.pairs import Pair
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 WEIGHTS = (0.0, 0.5, 0.8, 1.0)
 """Of head and network, tried on the validation rows; both 0 come first."""
+FOUND = 1.645
+"""Standard errors above 0 that the validation rows must show, or nothing is claimed."""
 BLOCK = 4096
 """Held-out rows read in one score matrix, which bounds its memory to 64 MiB."""
 NCE, DV = "infonce", "donsker-varadhan"
@@ -42,43 +44,62 @@ BOUNDS: dict[str, Callable[[Float[Tensor, "n n"]], Bound]] = {NCE: infonce, DV: 
 
 
 @dataclass(frozen=True, slots=True)
-class CriticReading:
-    """What the critics of one pair read on rows that they had not seen."""
+class Trace:
+    """What the critic of one fold learned at one step, to start from at the next."""
 
-    nats: float
-    """Mean over folds of the held-out bound: a lower bound in expectation, up to 0 chosen where nothing was found."""
-    se: float
-    """Standard error: the larger of the influence-function one and the spread over folds."""
-    train_nats: float
-    """The same bound on as many training rows: the gap to `nats` shows over-fitting."""
+    theta: Float[Tensor, " p"] | None
+    """The network, if it was of use."""
+    bases: Bases
+    ranked: bool
+    """Whether it saw ranks: another kind of coordinates would be foreign to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class CriticReading:
+    """What the critics of one pair read, mean over folds."""
+
+    held: Bound
+    """On rows that they had not seen: a lower bound in expectation, up to 0 chosen where nothing was found."""
+    train: float
+    """On as many training rows: the gap to `held` shows over-fitting."""
+    gaussian: Bound | None
+    """Gaussian dependence of all rows, where no noise is added and the rows suffice."""
     bound: str
     """Name of the bound that was read."""
-    ess: float
-    """Effective number of pairs behind the bound's average of eᶠ, smallest over folds."""
-    seconds: float
-    """Wall seconds, divided evenly over the stacked pairs."""
+    memory: tuple[Trace, ...]
+    """One a fold."""
+    rows: int
     diverged: bool
     """Whether the pair held a value that is not finite, or the training of a fold met one."""
 
 
 @torch.inference_mode(False)
 @torch.enable_grad()
-def fit_critics(pairs: Sequence[Pair], folds: Int[Tensor, " n"], *, seed: int, steps: int = 200) -> list[CriticReading]:
+def fit_critics(
+    pairs: Sequence[Pair],
+    folds: Int[Tensor, " n"],
+    *,
+    seed: int,
+    steps: int = 400,
+    bounds: Sequence[str] = (NCE, DV),
+    memory: Sequence[Sequence[Trace]] | None = None,
+) -> list[CriticReading]:
     """Estimate the mutual information of every pair by held-out critics, all trained together.
 
-    Pairs do not influence each other: each draws the same batches, noise and start as it would alone.
+    Pairs do not influence each other: each draws the same batches, noise and start as it would alone, and stops alone.
 
     Args:
-        pairs: pairs with the same n rows in the same order, on one device.
+        pairs: pairs with the same n rows in the same order, on one device, both sides as numbers ``(n, d)``.
         folds: fold number of each row (n,), at least two different ones; keep it fixed for a run, as critics that
             meet their held-out rows again through new folds read too much.
         seed: of batches, noise and initial weights; no global generator is read or advanced.
-        steps: most critic steps; training ends earlier once no critic gains on its validation rows.
+        steps: most critic steps; a critic ends earlier once it does not gain on its validation rows.
+        bounds: InfoNCE first; Donsker-Varadhan only where it is offered and wins.
+        memory: per pair, what it learned on the same rows, folds and seed at an earlier step, or nothing.
 
     Returns:
         One reading per pair, in nats. Too few rows read 0, with ln n as the standard error.
     """
-    start = time.perf_counter()
     if not pairs:
         return []
     device = pairs[0].a.device
@@ -88,16 +109,33 @@ def fit_critics(pairs: Sequence[Pair], folds: Int[Tensor, " n"], *, seed: int, s
         clean = [_clean(pair) for pair in pairs]
         generator = torch.Generator(device).manual_seed(seed)
         splits = _splits(folds.to(device).clone(), generator)
-        tasks = [_task(pair, split) for pair in clean for split in splits]
-        readings = _read(tasks, len(splits), steps, generator) if tasks else [[] for _ in pairs]
-    seconds = (time.perf_counter() - start) / len(pairs)
-    return [_summary(folds_, len(folds), ok, seconds) for folds_, ok in zip(readings, finite, strict=True)]
+        if not splits:
+            return [_nothing(len(folds), ok) for ok in finite]
+        traces: Sequence[Sequence[Trace]] = memory or [()] * len(pairs)
+        tasks = [
+            _task(p, s, m[k] if k < len(m) else None)
+            for p, m in zip(clean, traces, strict=True)
+            for k, s in enumerate(splits)
+        ]
+        folds_ = _read(tasks, splits, steps, generator, bounds)
+        parts = [
+            None if p.std else gaussian_part(ranks(p, torch.arange(len(folds), device=device)).without_length)
+            for p in clean
+        ]
+    return [
+        _summary(readings, part) if ok else _nothing(len(folds), ok)
+        for readings, part, ok in zip(folds_, parts, finite, strict=True)
+    ]
 
 
 def _clean(pair: Pair) -> Pair:
     """A private float32 copy: inference tensors cannot be trained on, values that are not finite break eigh."""
-    # Centred before float32: a float64 column far from zero (a time stamp) would lose all that varies.
-    a, b = (torch.nan_to_num(side.detach() - side.detach().mean(0), 0.0, 0.0, 0.0).float() for side in (pair.a, pair.b))
+    # Centred before float32: a float64 column far from zero (a time stamp) would lose all that varies. By the median,
+    # for a single huge value would carry the mean away.
+    a, b = (
+        torch.nan_to_num(side.detach() - side.detach().median(0).values, 0.0, 0.0, 0.0).float()
+        for side in (pair.a, pair.b)
+    )
     return Pair(a, b, pair.std)
 
 
@@ -106,48 +144,47 @@ def _splits(folds: Int[Tensor, " n"], generator: torch.Generator) -> list[Split]
     device = folds.device
     parts = []
     for k in torch.unique(folds).tolist():
-        held, train = (folds == k).nonzero()[:, 0], (folds != k).nonzero()[:, 0]
-        train = train[torch.randperm(len(train), generator=generator, device=device)]
-        eps = torch.randn(len(folds), MAX_COLUMNS, generator=generator, device=device)
-        if len(held) >= 4 and len(train) >= 12:
-            n_val = min(len(train) // 3, max(96, min(1024, len(train) // 6)))
-            parts.append(Split(train[n_val:], train[:n_val], held, eps))
+        held, train_ = (folds == k).nonzero()[:, 0], (folds != k).nonzero()[:, 0]
+        train_ = train_[torch.randperm(len(train_), generator=generator, device=device)]
+        eps = torch.randn(len(folds), WIDTH, generator=generator, device=device)
+        if len(held) >= 4 and len(train_) >= 12:
+            n_val = min(len(train_) // 3, max(96, min(1024, len(train_) // 6)))
+            parts.append(Split(k, train_[n_val:], train_[:n_val], held, eps))
     # Equal numbers over folds, so that they stack.
     n_val, n_fit = (min((len(getattr(s, name)) for s in parts), default=0) for name in ("val", "fit"))
-    return [Split(s.fit[:n_fit], s.val[:n_val], s.held, s.eps) for s in parts]
+    return [Split(s.fold, s.fit[:n_fit], s.val[:n_val], s.held, s.eps) for s in parts]
 
 
-def _task(pair: Pair, split: Split) -> Task:
+def _task(pair: Pair, split: Split, trace: Trace | None) -> Task:
     """Choose coordinates and fit the head start.
 
-    Noise of known size is Gaussian in affine coordinates only. Without it, heavy tails or curved margins may need
-    ranks: the head start that reads more on the validation rows decides.
+    Noise of known size is Gaussian in affine coordinates only. Without it, curved margins may need ranks, and what the
+    sides share may be their length: the head start that reads most on the validation rows decides.
     """
-    views = [standardised(pair, split.fit)] + ([normal_scores(pair, split.fit)] if pair.std == 0 else [])
-    tasks = [_with_head(view, split) for view in views]
+    bases = {trace.ranked: trace.bases} if trace else {}
+    inputs = [affine(pair, split.fit, bases.get(False))]
+    if pair.std == 0:
+        inputs = [ranks(pair, split.fit, bases.get(True)), *(i for i in inputs if not i.far)]
+    tasks = []
+    for i in inputs:
+        start = trace.theta if trace and trace.ranked == i.ranked else None
+        for columns in [i] if pair.std else [i.without_length, i]:
+            tasks.append(Task(split, i, *_heads(columns, split), start))
     return max(tasks, key=_head_on_validation)
 
 
-def _with_head(inputs: Inputs, split: Split) -> Task:
-    rho = held_out_correlations(inputs, split.fit)
-    # Training and validation need a head that is blind to the validation rows; the last reading does not.
-    final = canonical(inputs, torch.cat([split.fit, split.val]))
-    return Task(split, inputs, Head(canonical(inputs, split.fit), rho), Head(final, rho))
+def _heads(columns: Inputs, split: Split) -> tuple[Head, Head]:
+    """One blind to the validation rows, for training and choosing; one that has seen them, for the last reading."""
+    rho = held_out_correlations(columns, split.fit)
+    rows = split.fit, torch.cat([split.fit, split.val])
+    first, final = (Head(canonical(columns, r), rho) for r in rows)
+    return first, final
 
 
 def _head_on_validation(task: Task) -> float:
     val = task.split.val
     b = task.inputs.noisy(task.split.eps[val], val)
     return infonce(task.head.of_b(b) @ task.head.of_a(task.inputs.a[val]).T).nats
-
-
-def _read(tasks: Sequence[Task], folds: int, steps: int, generator: torch.Generator) -> list[list[_Reading]]:
-    """Train the stack, then read it pair by pair: the readings of each pair's folds."""
-    stack = Stack(tasks)
-    theta, diverged = train(stack, folds, steps, generator)
-    critics = [_Critic(stack, s, theta[s : s + 1], bool(diverged[s])) for s in range(len(tasks))]
-    with torch.no_grad():
-        return [_read_pair(critics[i : i + folds]) for i in range(0, len(critics), folds)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,17 +221,31 @@ class _Choice:
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
+    """What one fold's critic reads under one bound."""
+
+    critic: _Critic
     bound: str
+    weights: tuple[float, float]
     held: Bound
     train: float
-    diverged: bool
 
 
-def _read_pair(critics: Sequence[_Critic]) -> list[_Reading]:
+def _read(
+    tasks: Sequence[Task], splits: Sequence[Split], steps: int, generator: torch.Generator, bounds: Sequence[str]
+) -> list[list[_Reading]]:
+    """Train the stack, then read it pair by pair: the readings of each pair's folds."""
+    stack, k = Stack(tasks), len(splits)
+    theta, diverged = train(stack, splits, steps, generator)
+    critics = [_Critic(stack, s, theta[s : s + 1], bool(diverged[s])) for s in range(len(tasks))]
+    with torch.no_grad():
+        return [_read_pair(critics[i : i + k], bounds) for i in range(0, len(critics), k)]
+
+
+def _read_pair(critics: Sequence[_Critic], bounds: Sequence[str]) -> list[_Reading]:
     """Read all folds of a pair by one bound: InfoNCE, unless it saturates where Donsker-Varadhan still holds."""
     choices = [_choose(*critic.parts(critic.task.split.val, final=False)) for critic in critics]
     nce = _read_folds(critics, choices, NCE)
-    if not all(_larger([choice[DV].value], [choice[NCE].value]) for choice in choices):
+    if DV not in bounds or not all(_larger([choice[DV].value], [choice[NCE].value]) for choice in choices):
         return nce
     dv = _read_folds(critics, choices, DV)
     rows = sum(len(critic.task.split.held) for critic in critics)
@@ -213,7 +264,7 @@ def _read_folds(critics: Sequence[_Critic], choices: Sequence[dict[str, _Choice]
 
 
 def _choose(head: Float[Tensor, "v v"], network: Float[Tensor, "v v"]) -> dict[str, _Choice]:
-    """Best weights under each bound; none at all where the gain is within one standard error of nothing."""
+    """Best weights under each bound; none at all where the gain is within the error of nothing."""
     choices = {}
     for name, bound in BOUNDS.items():
         candidates = [_Choice(w, bound(w[0] * head + w[1] * network)) for w in product(WEIGHTS, WEIGHTS)]
@@ -223,17 +274,17 @@ def _choose(head: Float[Tensor, "v v"], network: Float[Tensor, "v v"]) -> dict[s
         # What was not told from nothing may still be there and stays in the error: at least 2/n, the smallest I whose
         # reading exceeds its own standard error √(2I/n).
         doubt = replace(nothing.value, se=max(found.se, found.nats, 2 / len(head)))
-        choices[name] = best if found.nats > found.se else replace(nothing, value=doubt)
+        choices[name] = best if found.nats > FOUND * found.se else replace(nothing, value=doubt)
     return choices
 
 
 def _read_fold(critic: _Critic, name: str, choice: _Choice) -> _Reading:
     if not any(choice.weights):
-        return _Reading(name, choice.value, 0.0, critic.diverged)
+        return _Reading(critic, name, choice.weights, choice.value, 0.0)
     split = critic.task.split
-    train = torch.cat([split.fit, split.val])[: len(split.held)]
-    held, seen = (_read_rows(critic, rows, name, choice.weights) for rows in (split.held, train))
-    return _Reading(name, held, seen.nats, critic.diverged)
+    train_rows = torch.cat([split.fit, split.val])[: len(split.held)]
+    held, seen = (_read_rows(critic, rows, name, choice.weights) for rows in (split.held, train_rows))
+    return _Reading(critic, name, choice.weights, held, seen.nats)
 
 
 def _read_rows(critic: _Critic, rows: Int[Tensor, " m"], name: str, weights: tuple[float, float]) -> Bound:
@@ -251,19 +302,24 @@ def _pooled(errors: Iterable[float]) -> float:
     return math.hypot(*values) / len(values)
 
 
-def _summary(folds: Sequence[_Reading], n: int, finite: bool, seconds: float) -> CriticReading:
-    """Fold readings to one; nothing to read is 0, give or take all that n rows could tell."""
-    if not folds or not finite:
-        return CriticReading(0.0, math.log(max(n, 2)), 0.0, NCE, 0.0, seconds, not finite)
-    values = [fold.held.nats for fold in folds]
-    # Not divided by √K: the folds' critics share rows, and the influence function is blind to what they learned.
-    spread = stdev(values) if len(values) > 1 else 0.0
+def _summary(folds: Sequence[_Reading], part: Bound | None) -> CriticReading:
+    """Fold readings to one."""
+    held = Bound(fmean(f.held.nats for f in folds), _pooled(f.held.se for f in folds), min(f.held.ess for f in folds))
+    tasks = [f.critic.task for f in folds]
     return CriticReading(
-        nats=fmean(values),
-        se=max(spread, _pooled(fold.held.se for fold in folds)),
-        train_nats=fmean(fold.train for fold in folds),
+        held=held,
+        train=fmean(f.train for f in folds),
+        gaussian=part,
         bound=folds[0].bound,
-        ess=min(fold.held.ess for fold in folds),
-        seconds=seconds,
-        diverged=any(fold.diverged for fold in folds),
+        memory=tuple(
+            Trace(f.critic.theta[0] if f.weights[1] else None, t.inputs.bases, t.inputs.ranked)
+            for f, t in zip(folds, tasks, strict=True)
+        ),
+        rows=len(tasks[0].inputs.a),
+        diverged=any(f.critic.diverged for f in folds),
     )
+
+
+def _nothing(n: int, finite: bool) -> CriticReading:
+    """Nothing to read is 0, give or take all that n rows could tell."""
+    return CriticReading(Bound(0.0, math.log(max(n, 2)), 0.0), 0.0, None, NCE, (), n, not finite)

@@ -97,13 +97,13 @@ class Head:
     rho: Float[Tensor, " r"]
 
     def of_a(self, a: Float[Tensor, "n ka"]) -> Float[Tensor, "n r2"]:
-        """Features of the a side."""
-        u = (a - self.directions.mean_a) @ self.directions.a
+        """Features of the a side; columns beyond those that the head was fitted to are left out."""
+        u = (a[:, : len(self.directions.mean_a)] - self.directions.mean_a) @ self.directions.a
         return torch.cat([u, self._square(u), torch.ones_like(u[:, :1])], 1)
 
     def of_b(self, b: Float[Tensor, "n kb"]) -> Float[Tensor, "n r2"]:
         """Features of the b side."""
-        v = (b - self.directions.mean_b) @ self.directions.b
+        v = (b[:, : len(self.directions.mean_b)] - self.directions.mean_b) @ self.directions.b
         constant = 0.5 * torch.log1p(-self.rho.square()).sum()
         slope = self.rho / (1 - self.rho.square())
         return torch.cat([v * slope, torch.ones_like(v[:, :1]), self._square(v) - constant], 1)

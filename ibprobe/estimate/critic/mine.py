@@ -2,36 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import torch
 from torch.nn.functional import one_hot
 
-from ibprobe.estimate.critic.critics import CriticReading, fit_critics
+from ibprobe.estimate.critic.critics import DV, NCE, CriticReading, Trace, fit_critics
+from ibprobe.estimate.critic.intervals import reading_of
 from ibprobe.estimate.pairs import Pair, Reading
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int, Shaped
     from torch import Tensor
 
+COLD_STEPS, WARM_STEPS = 400, 40
+
 
 class Mine:
-    """Critics of any number of pairs, trained together and read on rows that they have not seen."""
+    """Critics of any number of pairs, trained together and read on rows that they have not seen.
+
+    A pair that comes again, by name, with the same folds and seed, starts from what its critics knew: fewer steps do.
+
+    Args:
+        bounds: what may be read: ``infonce``, and ``donsker-varadhan`` where it wins.
+    """
+
+    def __init__(self, bounds: Sequence[str] = (NCE, DV)) -> None:
+        self._bounds = bounds
+        self._memory: dict[str, tuple[Int[Tensor, " n"], int, tuple[Trace, ...]]] = {}
 
     def __call__(self, pairs: Mapping[str, Pair], folds: Int[Tensor, " n"], *, seed: int) -> dict[str, Reading | str]:
         """See :class:`~ibprobe.estimate.pairs.Estimator`."""
         numbers = [Pair(_numbers(p.a), _numbers(p.b), p.std) for p in pairs.values()]
-        readings = fit_critics(numbers, folds, seed=seed)
-        return {name: "it diverged" if r.diverged else _reading(r) for name, r in zip(pairs, readings, strict=True)}
+        known = [self._recalled(name, folds, seed) for name in pairs]
+        steps = WARM_STEPS if all(known) else COLD_STEPS
+        readings = fit_critics(numbers, folds, seed=seed, steps=steps, bounds=self._bounds, memory=known)
+        for name, r in zip(pairs, readings, strict=True):
+            self._memory.pop(name, None)
+            if r.memory and not r.diverged:
+                self._memory[name] = (folds.clone(), seed, r.memory)
+        return {
+            name: "the critic diverged on this data" if r.diverged else _limited(r, pair)
+            for (name, pair), r in zip(pairs.items(), readings, strict=True)
+        }
+
+    def _recalled(self, name: str, folds: Int[Tensor, " n"], seed: int) -> tuple[Trace, ...]:
+        """What is known of the pair; rows in other folds would have been seen already."""
+        then, with_seed, memory = self._memory.get(name, (folds[:0], seed, ()))
+        return memory if with_seed == seed and torch.equal(then, folds) else ()
 
 
-def _numbers(side: Shaped[Tensor, n * d]) -> Float[Tensor, "n k"]:
+def _numbers(side: Shaped[Tensor, "n ..."]) -> Float[Tensor, "n k"]:
     return one_hot(side).float() if side.ndim == 1 else side
 
 
-def _reading(r: CriticReading) -> Reading:
-    flags = {"low_ess": r.ess < 100, "over_fitted": r.train_nats - r.nats > 0.5}
-    return Reading(
-        nats=r.nats, ci_low=r.nats - 1.96 * r.se, ci_high=r.nats + 1.96 * r.se, lower_confidence=r.nats - 1.645 * r.se,
-        bound=r.bound, ess=r.ess, flags=frozenset(k for k, on in flags.items() if on),
-    )  # fmt: skip
+def _limited(r: CriticReading, pair: Pair) -> Reading:
+    """At most H(Y): labels cannot tell more than they hold."""
+    reading = reading_of(r)
+    if pair.classes is None:
+        return reading
+    p = torch.bincount(pair.classes).double() / len(pair.classes)
+    most = float(torch.special.entr(p).sum())
+    return replace(reading, nats=min(reading.nats, most), ci_high=min(reading.ci_high, max(most, reading.nats)))

@@ -9,19 +9,25 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 
-from ibprobe.estimate.critic.inputs import MAX_COLUMNS
+from ibprobe.estimate.critic.inputs import WIDTH
 
 if TYPE_CHECKING:
-    from jaxtyping import Float
+    from jaxtyping import Bool, Float
     from torch import Tensor
 
 HIDDEN = 64
 EMBEDDING = 24
+WAVES = 4
+"""Cosines of the rank beside a lone column, so that sharp edges can be seen."""
 
 
 def features(u: Float[Tensor, "n k"]) -> Float[Tensor, "n k2"]:
     """Clipped columns and clipped squares, interleaved: the squares see dependence of the spread, not of the mean."""
-    return torch.stack([u.clamp(-3, 3), ((u.square() - 1) / 1.5).clamp(-1, 3)], -1).flatten(1)
+    plain = torch.stack([u.clamp(-3, 3), ((u.square() - 1) / 1.5).clamp(-1, 3)], -1).flatten(1)
+    if u.shape[1] > 1:
+        return plain
+    order = math.pi * torch.arange(1, WAVES + 1, device=u.device)
+    return torch.cat([plain, math.sqrt(2) * torch.cos(torch.special.ndtr(u) * order)], 1)
 
 
 class Towers:
@@ -40,13 +46,14 @@ class Towers:
         """Parameters of one critic per entry of `fans`, its true input widths.
 
         All start from the same draw, made at full width and cut: what a critic starts from then depends neither on
-        its neighbours nor on its place. The a tower ends in zeros, so every network starts as f = 0.
+        its neighbours nor on its place. The a tower ends in zeros, so every network starts as f = 0; the kinks of the
+        first layer are spread over the data.
         """
-        full = [*_tower_shapes(2 * MAX_COLUMNS, EMBEDDING + 1), *_tower_shapes(2 * MAX_COLUMNS, EMBEDDING)]
+        full = [*_tower_shapes(2 * WIDTH, EMBEDDING + 1), *_tower_shapes(2 * WIDTH, EMBEDDING)]
         draws = [torch.randn(shape, generator=generator, device=device) for shape in full]
         rows = []
         for fan_a, fan_b in fans:
-            fan_in = [fan_a, 0, HIDDEN, 0, 0, 0, 0, fan_b, 0, HIDDEN, 0, HIDDEN, fan_b, 0]
+            fan_in = [fan_a, 1, HIDDEN, 0, 0, 0, 0, fan_b, 1, HIDDEN, 0, HIDDEN, fan_b, 0]
             cut = zip(draws, self.shapes, fan_in, strict=True)
             rows.append(torch.cat([(d[:i] * (f**-0.5 if f else 0.0)).flatten() for d, (i, _), f in cut]))
         return torch.stack(rows)
@@ -83,17 +90,20 @@ def _tower(weights: Sequence[Float[Tensor, "s _ _"]], x: Float[Tensor, "s n i"])
 class ClippedAdam:
     """AdamW on a parameter matrix with the gradient norm clipped per row, so that rows stay independent.
 
-    Not torch.optim: its global step hooks would see our steps as the user's.
+    Not torch.optim: its global step hooks would see our steps as the user's. `average` is the exponential moving
+    average of the parameters, which generalises better than the last step.
     """
 
-    def __init__(self, theta: Float[Tensor, "s p"], *, lr: float, decay: float, clip: float) -> None:
-        self.theta, self.lr, self.decay, self.clip = theta, lr, decay, clip
+    decay, clip, memory = 1.0, 1.0, 0.98
+
+    def __init__(self, theta: Float[Tensor, "s p"], lr: Float[Tensor, " s"]) -> None:
+        self.theta, self.average, self.lr = theta, theta.clone(), lr[:, None]
         self.mean, self.square = torch.zeros_like(theta), torch.zeros_like(theta)
         self.count = 0
 
     @torch.no_grad()
     def step(self, gradient: Float[Tensor, "s p"], schedule: float) -> None:
-        """One update in place; `schedule` scales the learning rate."""
+        """One update; `schedule` scales the learning rates."""
         norm = gradient.norm(dim=1, keepdim=True)
         gradient = gradient * (self.clip / norm.clamp_min(self.clip))
         self.count += 1
@@ -101,4 +111,10 @@ class ClippedAdam:
         self.square.lerp_(gradient.square(), 0.01)
         mean, square = self.mean / (1 - 0.9**self.count), self.square / (1 - 0.99**self.count)
         lr = self.lr * schedule
-        self.theta.mul_(1 - lr * self.decay).addcdiv_(mean, square.sqrt() + 1e-8, value=-lr)
+        self.theta = self.theta * (1 - lr * self.decay) - lr * mean / (square.sqrt() + 1e-8)
+        self.average.lerp_(self.theta, 1 - min(self.memory, self.count / (9 + self.count)))
+
+    def keep(self, rows: Bool[Tensor, " s"]) -> None:
+        """Drop the critics that have settled."""
+        for name in ("theta", "average", "lr", "mean", "square"):
+            setattr(self, name, getattr(self, name)[rows])

@@ -1,0 +1,1 @@
+"""Estimators without training, for comparison: each with the assumption that it stands on."""
