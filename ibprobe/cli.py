@@ -157,6 +157,8 @@ def explain(flag: str | None) -> None:
         return
     found = look_up(flag)
     click.echo(f"{flag}\n  what:  {found.meaning}\n  why:   {found.cause}\n  to do: {found.action}")
+    if found.line:
+        click.echo(f"  line:  {found.line}")
 
 
 @main.command()

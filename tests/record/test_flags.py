@@ -73,6 +73,12 @@ def test_a_flag_has_three_sentences_meaning_cause_and_action(name):
     assert len({flag.meaning, flag.cause, flag.action}) == 3
 
 
+def test_a_line_that_is_drawn_has_its_reason():
+    drawn = [flag.line for flag in FLAGS.values() if flag.line]
+    assert len(drawn) > 10
+    assert all(re.fullmatch(r"\w.{10,140}\.", line) for line in drawn)
+
+
 def test_an_unknown_flag_names_close_ones():
     with pytest.raises(UnknownName, match="no flag named 'at_cieling'; did you mean: at_ceiling"):
         explain("at_cieling")

@@ -3,9 +3,12 @@
 import math
 
 import pytest
+import torch
 from record_factory import critic, estimate, interval
 
+from ibprobe import estimate_channel
 from ibprobe.errors import BadInput
+from ibprobe.estimate.channel import Target
 from ibprobe.record.guards import Violation, check_plane
 from ibprobe.record.records import Estimate
 
@@ -147,3 +150,17 @@ def test_a_point_without_numbers_is_refused(changes):
 def test_fewer_than_one_input_is_refused(n):
     with pytest.raises(BadInput, match=f"at least 1; got {n}"):
         check_plane(ARTICLE, n=n)
+
+
+@pytest.mark.parametrize("target", ["population", "probe_set"])
+def test_layers_that_keep_nothing_but_the_label_raise_less_than_one_false_alarm_in_a_hundred(target: Target) -> None:
+    alarms = 0
+    for seed in range(150):
+        generator = torch.Generator().manual_seed(seed)
+        y = torch.randint(6, (400,), generator=generator)
+        centres = torch.randn(6, 3, generator=generator)
+        t = centres[y] + 1e-3 * torch.randn(400, 3, generator=generator)
+        found = estimate_channel(t, y, sigma=float(torch.rand((), generator=generator)) + 0.2, seed=seed, target=target)
+        alarms += bool(check_plane(found))
+    # I(T̃;Y) = I(X;T̃) here, so that half of all points would break the rule if points were compared.
+    assert alarms <= 1
