@@ -63,7 +63,8 @@ def from_passes(
         The estimates in their order; as they were when rows or passes are too few.
     """
     fine = passes.isfinite().all(2).all(1)
-    places, passes = evenly_spaced(n, len(passes))[fine.cpu()], passes[fine]
+    places = evenly_spaced(n, len(passes))[fine.cpu()]
+    passes = passes if bool(fine.all()) else passes[fine]
     if len(passes) < FEWEST_ROWS or passes.shape[1] < FEWEST_PASSES:
         return list(found)
     classes = None if y is None else as_classes(y[places.to(y.device)])
@@ -191,22 +192,24 @@ def _sums_of_other_rows(
     centres = u.reshape(k * passes, d)
     half_norm = centres.square().sum(1) / 2
     member = None if y is None else _membership(y, k).to(u)
-    block = max(1, _BLOCK_BYTES // (u.element_size() * k * passes))
-    others, same = [], []
-    for q in asked:
+    block = min(k, max(1, _BLOCK_BYTES // (u.element_size() * k * passes)))
+    # One buffer for all blocks: large blocks between small results that are kept leave holes in the heap.
+    buffer = u.new_empty(block, k * passes)
+    sums = torch.empty(2, len(asked), k, dtype=torch.float64, device=u.device)
+    for number, q in enumerate(asked):
         at_own = (q.z * u[:, q.own]).sum(1) - u[:, q.own].square().sum(1) / 2
         for i in range(0, k, block):
-            g = torch.addmm(half_norm, q.z[i : i + block], centres.T, beta=-1).view(-1, k, passes)
+            rows = slice(i, min(i + block, k))
+            z = q.z[rows]
+            g = torch.addmm(half_norm, z, centres.T, beta=-1, out=buffer[: len(z)]).view(-1, k, passes)
             g.diagonal(i).fill_(-math.inf)
             top = g.amax((1, 2))
             by_row = g.sub_(top[:, None, None]).clamp_min_(_REACH).exp_().sum(2)
-            shift = (top - at_own[i : i + block]).double()
-            others.append(shift + by_row.sum(1).double().log())
+            shift = (top - at_own[rows]).double()
+            sums[0, number, rows] = shift + by_row.sum(1).double().log()
             if member is not None:
-                of_class = (by_row @ member * member[i : i + block]).sum(1)
-                same.append(shift + of_class.double().log())
-    shape = (len(asked), k)
-    return torch.cat(others).view(shape), torch.cat(same).view(shape) if same else None
+                sums[1, number, rows] = shift + (by_row @ member * member[rows]).sum(1).double().log()
+    return sums[0], None if member is None else sums[1]
 
 
 def _membership(y: Classes, k: int) -> Tensor:

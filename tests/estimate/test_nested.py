@@ -205,9 +205,10 @@ def test_sums_over_other_rows_have_a_slow_twin() -> None:
     others, same = _sums_of_other_rows(u, asked, classes)
     for q, query in enumerate(asked):
         for i in range(24):
-            log_p = [[-(query.z[i] - c).square().sum() / 2 for c in u[j]] for j in range(24)]
-            for found, kept in ((others, lambda j: j != i), (same, lambda j, i=i: j != i and y[j] == y[i] >= 0)):
-                terms = [g for j in range(24) if kept(j) for g in log_p[j]]
+            all_others = [j for j in range(24) if j != i]
+            of_class = [j for j in all_others if y[j] == y[i] >= 0]
+            for found, rows in ((others, all_others), (same, of_class)):
+                terms = [-(query.z[i] - c).square().sum() / 2 for j in rows for c in u[j]]
                 if terms:
                     expected = torch.stack(terms).logsumexp(0) + query.half_norm[i]
                     assert found[q, i] == pytest.approx(float(expected), abs=1e-6)

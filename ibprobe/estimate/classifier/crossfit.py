@@ -23,8 +23,8 @@ MAX_SCORES = 2**21
 """Scores of all rows, draws and classes; more rows or classes take fewer draws of the noise."""
 STEPS = 600
 """Of the networks, at most."""
-MIN_NETWORK_ROWS = 256
-"""With fewer rows in training a network learns nothing that it could be trusted with."""
+MIN_NETWORK_ROWS, MIN_CLASS_ROWS = 256, 8
+"""With fewer rows in training, in all or for a class, a network learns nothing that it could be trusted with."""
 CURVED_ERRORS, NETWORK_ERRORS = 2.0, 1.0
 """Standard errors by which curved scores, and a network, must win: what only adds noise is left out."""
 
@@ -151,7 +151,7 @@ def _networks(
     # Equal numbers of rows, so that they stack.
     fit, val = min(len(m.fit) for m in members), min(len(m.val) for m in members)
     start = torch.stack([m.start for m in members])
-    if fit < MIN_NETWORK_ROWS:
+    if fit < max(MIN_NETWORK_ROWS, MIN_CLASS_ROWS * start.shape[-1]):
         return torch.zeros_like(start)
     rows = [torch.stack(parts) for parts in ([m.fit[:fit] for m in members], [m.val[:val] for m in members])]
     nets = train(Task(scored.u, y, start, *rows), STEPS, generator)

@@ -57,7 +57,7 @@ def moments(
         total[f] = member.T @ x.mean(0)
         second[f] = torch.einsum("rni,rnj->ij", x, x) / draws
         order = labels.argsort()
-        parts = x[:, order, :q].split([int(c) for c in count[f]], 1)
+        parts = torch.split(x[:, order, :q], [int(c) for c in count[f]], 1)
         for k, part in enumerate(parts):
             flat = part.flatten(0, 1)
             by_class[f, k] = flat.T @ flat / draws
