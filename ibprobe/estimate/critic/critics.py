@@ -12,35 +12,25 @@ Belghazi et al. (2018), arXiv 1801.04062, with what makes it trustworthy on few 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from itertools import product
+from collections.abc import Sequence
+from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING
 
 import torch
 
-from ibprobe.estimate.critic.bounds import Bound, donsker_varadhan, infonce
+from ibprobe.estimate.critic.bounds import Bound, infonce
 from ibprobe.estimate.critic.gaussian import gaussian_part
 from ibprobe.estimate.critic.head import Head, canonical, held_out_correlations
+from ibprobe.estimate.critic.held_out import DV, NCE, FoldReading, TrainedCritic, pooled, read_pair
 from ibprobe.estimate.critic.inputs import WIDTH, Bases, Inputs, affine, ranks
-from ibprobe.estimate.critic.towers import features
-from ibprobe.estimate.critic.training import Split, Stack, Task, pad_stack, train
+from ibprobe.estimate.critic.training import Split, Stack, Task, train
 from ibprobe.estimate.pairs import Pair
 from ibprobe.estimate.threads import one_thread
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
     from torch import Tensor
-
-WEIGHTS = (0.0, 0.5, 0.8, 1.0)
-"""Of head and network, tried on the validation rows; both 0 come first."""
-FOUND = 1.645
-"""Standard errors above 0 that the validation rows must show, or nothing is claimed."""
-BLOCK = 4096
-"""Held-out rows read in one score matrix, which bounds its memory to 64 MiB."""
-NCE, DV = "infonce", "donsker-varadhan"
-BOUNDS: dict[str, Callable[[Float[Tensor, "n n"]], Bound]] = {NCE: infonce, DV: donsker_varadhan}
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,124 +177,20 @@ def _head_on_validation(task: Task) -> float:
     return infonce(task.head.of_b(b) @ task.head.of_a(task.inputs.a[val]).T).nats
 
 
-@dataclass(frozen=True, slots=True)
-class _Critic:
-    """A trained entry of the stack."""
-
-    stack: Stack
-    place: int
-    theta: Float[Tensor, "1 p"]
-    diverged: bool
-
-    @property
-    def task(self) -> Task:
-        return self.stack.tasks[self.place]
-
-    def parts(self, rows: Int[Tensor, " m"], *, final: bool) -> tuple[Float[Tensor, "m m"], Float[Tensor, "m m"]]:
-        """Scores of head and network apart, with the noise kept for reading."""
-        task, towers = self.task, self.stack.towers
-        b = task.inputs.noisy(task.split.eps[rows], rows)
-        head = task.final_head if final else task.head
-        network = towers.scores(
-            self.theta, self.stack.a[self.place, rows][None], pad_stack([features(b)], towers.widths[1])
-        )
-        return head.of_b(b) @ head.of_a(task.inputs.a[rows]).T, network[0]
-
-
-@dataclass(frozen=True, slots=True)
-class _Choice:
-    """Weights of head and network under one bound, and what they read on the validation rows."""
-
-    weights: tuple[float, float]
-    value: Bound
-
-
-@dataclass(frozen=True, slots=True)
-class _Reading:
-    """What one fold's critic reads under one bound."""
-
-    critic: _Critic
-    bound: str
-    weights: tuple[float, float]
-    held: Bound
-    train: float
-
-
 def _read(
     tasks: Sequence[Task], splits: Sequence[Split], steps: int, generator: torch.Generator, bounds: Sequence[str]
-) -> list[list[_Reading]]:
+) -> list[list[FoldReading]]:
     """Train the stack, then read it pair by pair: the readings of each pair's folds."""
     stack, k = Stack(tasks), len(splits)
     theta, diverged = train(stack, splits, steps, generator)
-    critics = [_Critic(stack, s, theta[s : s + 1], bool(diverged[s])) for s in range(len(tasks))]
+    critics = [TrainedCritic(stack, s, theta[s : s + 1], bool(diverged[s])) for s in range(len(tasks))]
     with torch.no_grad():
-        return [_read_pair(critics[i : i + k], bounds) for i in range(0, len(critics), k)]
+        return [read_pair(critics[i : i + k], bounds) for i in range(0, len(critics), k)]
 
 
-def _read_pair(critics: Sequence[_Critic], bounds: Sequence[str]) -> list[_Reading]:
-    """Read all folds of a pair by one bound: InfoNCE, unless it saturates where Donsker-Varadhan still holds."""
-    choices = [_choose(*critic.parts(critic.task.split.val, final=False)) for critic in critics]
-    nce = _read_folds(critics, choices, NCE)
-    if DV not in bounds or not all(_larger([choice[DV].value], [choice[NCE].value]) for choice in choices):
-        return nce
-    dv = _read_folds(critics, choices, DV)
-    rows = sum(len(critic.task.split.held) for critic in critics)
-    # From N rows nothing above ln N can be claimed (McAllester & Stratos 2020): there the outliers went undrawn.
-    sound = fmean(d.held.nats for d in dv) < math.log(rows)
-    return dv if sound and _larger([d.held for d in dv], [c.held for c in nce]) else nce
-
-
-def _larger(dv: Sequence[Bound], nce: Sequence[Bound]) -> bool:
-    """Whether Donsker-Varadhan, with its heavier tails, wins by more than its own error."""
-    return fmean(b.nats for b in dv) - _pooled(b.se for b in dv) > fmean(b.nats for b in nce)
-
-
-def _read_folds(critics: Sequence[_Critic], choices: Sequence[dict[str, _Choice]], name: str) -> list[_Reading]:
-    return [_read_fold(critic, name, choice[name]) for critic, choice in zip(critics, choices, strict=True)]
-
-
-def _choose(head: Float[Tensor, "v v"], network: Float[Tensor, "v v"]) -> dict[str, _Choice]:
-    """Best weights under each bound; none at all where the gain is within the error of nothing."""
-    choices = {}
-    for name, bound in BOUNDS.items():
-        candidates = [_Choice(w, bound(w[0] * head + w[1] * network)) for w in product(WEIGHTS, WEIGHTS)]
-        nothing, *others = candidates
-        best = max(others, key=lambda c: c.value.nats)
-        found = best.value
-        # What was not told from nothing may still be there and stays in the error: at least 2/n, the smallest I whose
-        # reading exceeds its own standard error √(2I/n).
-        doubt = replace(nothing.value, se=max(found.se, found.nats, 2 / len(head)))
-        choices[name] = best if found.nats > FOUND * found.se else replace(nothing, value=doubt)
-    return choices
-
-
-def _read_fold(critic: _Critic, name: str, choice: _Choice) -> _Reading:
-    if not any(choice.weights):
-        return _Reading(critic, name, choice.weights, choice.value, 0.0)
-    split = critic.task.split
-    train_rows = torch.cat([split.fit, split.val])[: len(split.held)]
-    held, seen = (_read_rows(critic, rows, name, choice.weights) for rows in (split.held, train_rows))
-    return _Reading(critic, name, choice.weights, held, seen.nats)
-
-
-def _read_rows(critic: _Critic, rows: Int[Tensor, " m"], name: str, weights: tuple[float, float]) -> Bound:
-    """One reading, block by block when the rows are many."""
-    bounds = []
-    for block in rows.tensor_split(math.ceil(len(rows) / BLOCK)):
-        head, network = critic.parts(block, final=True)
-        bounds.append(BOUNDS[name](weights[0] * head + weights[1] * network))
-    return Bound(fmean(b.nats for b in bounds), _pooled(b.se for b in bounds), min(b.ess for b in bounds))
-
-
-def _pooled(errors: Iterable[float]) -> float:
-    """Standard error of the mean of independent values."""
-    values = list(errors)
-    return math.hypot(*values) / len(values)
-
-
-def _summary(folds: Sequence[_Reading], part: Bound | None) -> CriticReading:
+def _summary(folds: Sequence[FoldReading], part: Bound | None) -> CriticReading:
     """Fold readings to one."""
-    held = Bound(fmean(f.held.nats for f in folds), _pooled(f.held.se for f in folds), min(f.held.ess for f in folds))
+    held = Bound(fmean(f.held.nats for f in folds), pooled(f.held.se for f in folds), min(f.held.ess for f in folds))
     tasks = [f.critic.task for f in folds]
     return CriticReading(
         held=held,

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn.functional import one_hot
 
-from ibprobe.estimate.critic.critics import DV, NCE, CriticReading, Trace, fit_critics
+from ibprobe.estimate.critic.critics import CriticReading, Trace, fit_critics
+from ibprobe.estimate.critic.held_out import DV, NCE
 from ibprobe.estimate.critic.intervals import reading_of
 from ibprobe.estimate.pairs import Pair, Reading
 
