@@ -27,7 +27,9 @@ class Classifier:
     linear one, so that curved classes and classes of several clusters are not lost. What tells nothing on rows that it
     was not fitted on gets no weight: labels without dependence read 0.
 
-    @@TABLE@@
+    The point value leans from the held-out towards the training value, half of the way for discriminants and three
+    quarters for networks; ``lower_confidence`` is of held-out rows alone; how the interval is made, and how often it
+    held the truth, is in ``docs/intervals.md``.
     """
 
     def __call__(
