@@ -3,7 +3,7 @@
 Belghazi et al. (2018), arXiv 1801.04062, with what makes it trustworthy on few rows. Per pair and fold:
 
 1. the training rows are split into fitting and validation rows;
-2. a Gaussian head start is fitted, its correlations measured by an inner cross-validation (`head`);
+2. head starts are fitted, Gaussian (`head`) and column by column (`columns`), and validation rows choose one;
 3. a network learns the rest under InfoNCE, with the noise redrawn at every step, until validation stops gaining;
 4. validation rows choose the weights of head and network, 0 among them, and the bound to read;
 5. that bound is read on the held-out rows, and on as many training rows.
@@ -21,9 +21,9 @@ import torch
 
 from ibprobe.estimate.critic.bounds import Bound, infonce
 from ibprobe.estimate.critic.gaussian import gaussian_part
-from ibprobe.estimate.critic.head import Head, canonical, held_out_correlations
+from ibprobe.estimate.critic.heads import HeadStart, head_starts
 from ibprobe.estimate.critic.held_out import DV, NCE, FoldReading, TrainedCritic, pooled, read_pair
-from ibprobe.estimate.critic.inputs import WIDTH, Bases, Inputs, affine, ranks
+from ibprobe.estimate.critic.inputs import WIDTH, Bases, affine, ranks
 from ibprobe.estimate.critic.training import Split, Stack, Task, train
 from ibprobe.estimate.pairs import Pair
 from ibprobe.estimate.threads import one_thread
@@ -146,35 +146,25 @@ def _splits(folds: Int[Tensor, " n"], generator: torch.Generator) -> list[Split]
 
 
 def _task(pair: Pair, split: Split, trace: Trace | None) -> Task:
-    """Choose coordinates and fit the head start.
+    """Choose coordinates and a head start: those that read most on the validation rows.
 
-    Noise of known size is Gaussian in affine coordinates only. Without it, curved margins may need ranks, and what the
-    sides share may be their length: the head start that reads most on the validation rows decides.
+    Noise of known size is Gaussian in affine coordinates only. Without it, curved margins may need ranks.
     """
     bases = {trace.ranked: trace.bases} if trace else {}
     inputs = [affine(pair, split.fit, bases.get(False))]
     if pair.std == 0:
         inputs = [ranks(pair, split.fit, bases.get(True)), *(i for i in inputs if not i.far)]
-    tasks = []
-    for i in inputs:
-        start = trace.theta if trace and trace.ranked == i.ranked else None
-        for columns in [i] if pair.std else [i.without_length, i]:
-            tasks.append(Task(split, i, *_heads(columns, split), start))
-    return max(tasks, key=_head_on_validation)
+    starts = [start for i in inputs for start in head_starts(i, split.fit)]
+    best = max(starts, key=lambda start: _on_validation(start, split))
+    known = trace.theta if trace and trace.ranked == best.inputs.ranked else None
+    final = best.fit(torch.cat([split.fit, split.val]))
+    return Task(split, best.inputs, best.head, final, known)
 
 
-def _heads(columns: Inputs, split: Split) -> tuple[Head, Head]:
-    """One blind to the validation rows, for training and choosing; one that has seen them, for the last reading."""
-    rho = held_out_correlations(columns, split.fit)
-    rows = split.fit, torch.cat([split.fit, split.val])
-    first, final = (Head(canonical(columns, r), rho) for r in rows)
-    return first, final
-
-
-def _head_on_validation(task: Task) -> float:
-    val = task.split.val
-    b = task.inputs.noisy(task.split.eps[val], val)
-    return infonce(task.head.of_b(b) @ task.head.of_a(task.inputs.a[val]).T).nats
+def _on_validation(start: HeadStart, split: Split) -> float:
+    inputs, val = start.inputs, split.val
+    b = inputs.noisy(split.eps[val], val)
+    return infonce(start.head.of_b(b) @ start.head.of_a(inputs.a[val]).T).nats
 
 
 def _read(

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 import torch.nn.functional as F
 
-from ibprobe.estimate.critic.head import Head
 from ibprobe.estimate.critic.inputs import WIDTH, Inputs
 from ibprobe.estimate.critic.towers import ClippedAdam, Towers, features
 
@@ -22,6 +21,18 @@ BATCH = 256
 VALIDATE_EVERY = 20
 PATIENCE = 5
 COLD_RATE, WARM_RATE = 1e-2, 3e-3
+
+
+class Head(Protocol):
+    """A start for a critic: a score that is an inner product of two row features."""
+
+    def of_a(self, a: Float[Tensor, "n ka"]) -> Float[Tensor, "n r"]:
+        """Features of the a side."""
+        ...
+
+    def of_b(self, b: Float[Tensor, "n kb"]) -> Float[Tensor, "n r"]:
+        """Features of the b side."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

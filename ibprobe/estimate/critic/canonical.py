@@ -86,7 +86,7 @@ def _correlations(directions: Canonical, inputs: Inputs, rows: Int[Tensor, " m"]
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class GaussianHead:
     """Gaussian log-ratio Σ [ρ·u·v − ρ²·(u² + v²)/2]/(1 − ρ²) − ½·ln(1 − ρ²) as an inner product of two row features.
 
     Along a direction in which b = ρ·a + Gaussian noise it is, up to a term in b alone, the channel's own log-density,
