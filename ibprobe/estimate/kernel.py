@@ -14,12 +14,13 @@ use the same mixture.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from torch.nn.functional import one_hot
 
 from ibprobe.estimate.channel import NoisyRows
 
@@ -59,50 +60,56 @@ def kernel_sums(rows: NoisyRows, y: Int[Tensor, " n"] | None = None) -> Sums:
         y: classes 0 … K−1, or None.
 
     Returns:
-        Log sums, float64. Time O(draws · n² · (d + K)); the matrix is never held whole: blocks of at most 256 MB.
+        Log sums, float64. Time O(draws · n² · d); the matrix is never held whole: blocks of at most 256 MB.
     """
-    u = rows.u
-    member = None if y is None else one_hot(y).to(u.dtype)
+    u, order, sizes = rows.u, None, None
+    if y is not None:
+        # Class by class, so that a class is a square on the diagonal of the matrix.
+        order, sizes = y.argsort(stable=True), torch.bincount(y).tolist()
+        u = u[order]
     half_norm = u.square().sum(1) / 2
     block = max(
         1,
         min(_SCRATCH_BYTES, max(_BLOCK_BYTES, 64 * u.element_size() * len(u))) // (u.element_size() * len(u)),
     )
     others, same = [], []
-    for eps in rows.draws():
-        z = u + eps
+    for drawn in rows.draws():
+        eps = drawn if order is None else drawn[order]
         # The row's own log-density, −‖ε‖²/2, is taken off exactly: not as a difference of large squares.
-        own = half_norm + (eps * u).sum(1)
-        parts = [
-            _block_sums(z, u, half_norm, own, i, min(i + block, len(u)), member, y) for i in range(0, len(u), block)
-        ]
-        others.append(torch.cat([p[0] for p in parts]))
-        same.append(torch.cat([p[1] for p in parts if p[1] is not None]) if member is not None else None)
-    stacked = None if y is None else torch.stack([s for s in same if s is not None])
-    return Sums(torch.stack(others), stacked)
+        z, own = u + eps, half_norm + (eps * u).sum(1)
+        parts = [_block_sums(z, u, half_norm, own, i, block, sizes) for i in range(0, len(u), block)]
+        whole, of_class = (torch.cat(p) for p in zip(*parts, strict=True))
+        others.append(whole)
+        same.append(of_class)
+    if order is None:
+        return Sums(torch.stack(others), None)
+    back = order.argsort()
+    return Sums(torch.stack(others)[:, back], torch.stack(same)[:, back])
 
 
 def _block_sums(
-    z: Tensor,
-    u: Tensor,
-    half_norm: Tensor,
-    own: Tensor,
-    start: int,
-    stop: int,
-    member: Tensor | None,
-    y: Tensor | None,
-) -> tuple[Tensor, Tensor | None]:
+    z: Tensor, u: Tensor, half_norm: Tensor, own: Tensor, start: int, block: int, sizes: Sequence[int] | None
+) -> tuple[Tensor, Tensor]:
+    """Log sums of some rows over all others, and over those of their class: none where there are no classes."""
+    stop = min(start + block, len(u))
     g = torch.addmm(half_norm, z[start:stop], u.T, beta=-1)
     g.diagonal(start).fill_(-math.inf)
     top = g.amax(1, keepdim=True)
-    # Clamped because denormal numbers make the exponential and the product ten times slower.
+    # Clamped because denormal numbers make the exponential ten times slower.
     g.sub_(top).clamp_min_(_REACH).exp_()
     shift = (top[:, 0] - own[start:stop]).double()
-    others = shift + g.sum(1).double().log()
-    if member is None or y is None:
-        return others, None
-    own_class = (g @ member).gather(1, y[start:stop, None])[:, 0]
-    return others, shift + own_class.double().log()
+    squares = [g[a - start : b - start, first:last].sum(1) for a, b, first, last in _squares(start, stop, sizes or [])]
+    same = torch.cat([g.new_empty(0), *squares])
+    return shift + g.sum(1).double().log(), shift[: len(same)] + same.double().log()
+
+
+def _squares(start: int, stop: int, sizes: Sequence[int]) -> Iterator[tuple[int, int, int, int]]:
+    """For every class that these rows meet: its rows among them, and all its columns."""
+    first = 0
+    for last in accumulate(sizes):
+        if max(first, start) < min(last, stop):
+            yield max(first, start), min(last, stop), first, last
+        first = last
 
 
 def input_terms(sums: Sums) -> Terms:

@@ -11,8 +11,6 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import torch
-
 if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
@@ -46,9 +44,12 @@ def donsker_varadhan(scores: Float[Tensor, "n n"]) -> Bound:
     """
     n = scores.shape[0]
     joint = scores.diagonal()
-    off = scores.masked_fill(torch.eye(n, dtype=torch.bool, device=scores.device), -math.inf)
-    log_mean = off.flatten().logsumexp(0) - math.log(n * (n - 1))
-    weights = (off - log_mean).exp()
+    weights = scores.clone().fill_diagonal_(-math.inf)
+    top = weights.amax()
+    weights.sub_(top).exp_()
+    mean = weights.sum() / (n * (n - 1))
+    log_mean = top + mean.log()
+    weights.div_(mean)
     # Derivative of the value by the weight of row i, which enters once as an a and once as a b.
     influence = joint - (weights.sum(0) + weights.sum(1)) / (n - 1)
     return Bound(float(joint.mean() - log_mean), _standard_error(influence), _effective(weights))
@@ -69,13 +70,14 @@ def infonce(scores: Float[Tensor, "n n"]) -> Bound:
         The bound in nats.
     """
     n = scores.shape[0]
-    log_mean = scores.logsumexp(1, keepdim=True) - math.log(n)
-    weights = (scores - log_mean).exp()
-    terms = scores.diagonal() - log_mean[:, 0]
+    top = scores.amax(1, keepdim=True)
+    weights = (scores - top).exp_()
+    total = weights.sum(1, keepdim=True)
+    terms = scores.diagonal() - (top + total.log())[:, 0] + math.log(n)
+    weights.mul_(n / total)
     # Row i is also one of the contrasts of every other row: the share it takes there is its column's sum.
     influence = terms - weights.mean(0)
-    off = weights.clone().fill_diagonal_(0.0)
-    return Bound(float(terms.mean()), _standard_error(influence), _effective(off))
+    return Bound(float(terms.mean()), _standard_error(influence), _effective(weights.fill_diagonal_(0.0)))
 
 
 def _standard_error(influence: Float[Tensor, " n"]) -> float:
@@ -83,5 +85,5 @@ def _standard_error(influence: Float[Tensor, " n"]) -> float:
 
 
 def _effective(weights: Float[Tensor, "n n"]) -> float:
-    total, squares = float(weights.sum()), float(weights.square().sum())
+    total, squares = float(weights.sum()), float(weights.flatten() @ weights.flatten())
     return total**2 / squares if squares > 0 else 0.0

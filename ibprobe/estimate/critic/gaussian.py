@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ibprobe.estimate.critic.bounds import Bound
+from ibprobe.estimate.critic.bounds import Bound, donsker_varadhan
 from ibprobe.estimate.critic.inputs import Inputs
 
 if TYPE_CHECKING:
@@ -64,12 +64,11 @@ def _optimism(m: int, p: int, q: int) -> float:
 
 def _normaliser(x: Float[Tensor, "m r"], y: Float[Tensor, "m r"], rho: Float[Tensor, " r"]) -> tuple[float, float]:
     """The normaliser ln E[eᶠ] over unpaired rows, and its effective sample size."""
-    m = len(x)
     weight = rho.square() / (2 * (1 - rho.square()))
     constant = -0.5 * torch.log1p(-rho.square()).sum()
-    scores = (x * (rho / (1 - rho.square()))).float() @ y.float().T
-    scores -= (x.square() @ weight)[:, None].float() + (y.square() @ weight)[None].float()
-    scores = (scores + constant).fill_diagonal_(-math.inf)
-    log_mean = float(scores.flatten().logsumexp(0)) - math.log(m * (m - 1))
-    weights = (scores - log_mean).exp().double()
-    return log_mean, float(weights.sum() ** 2 / weights.square().sum())
+    ones = torch.ones_like(x[:, :1])
+    of_x = torch.cat([x * (rho / (1 - rho.square())), constant - x.square() @ weight[:, None], ones], 1)
+    of_y = torch.cat([y, ones, -(y.square() @ weight[:, None])], 1)
+    bound = donsker_varadhan(of_x.float() @ of_y.float().T)
+    joint = float((of_x * of_y).sum(1).mean())
+    return joint - bound.nats, bound.ess

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int, Shaped
     from torch import Tensor
 
-COLD_STEPS, WARM_STEPS = 400, 40
+COLD_STEPS, WARM_STEPS = 400, 24
 
 
 class Mine:

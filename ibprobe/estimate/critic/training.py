@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -23,6 +23,7 @@ PATIENCE = 5
 COLD_RATE, WARM_RATE = 1e-2, 3e-3
 
 
+@runtime_checkable
 class Head(Protocol):
     """A start for a critic: a score that is an inner product of two row features."""
 
@@ -69,6 +70,9 @@ class Stack:
         self.head_a = pad_stack([t.head.of_a(t.inputs.a) for t in tasks])
         self.fans = [(features(t.inputs.a[:1]).shape[1], features(t.inputs.b[:1]).shape[1]) for t in tasks]
         self.towers = Towers(self.a.shape[2], max(b for _, b in self.fans))
+        self.still = (
+            None if any(bool(t.inputs.noise.any()) for t in tasks) else self._sides_b([t.inputs.b for t in tasks])
+        )
 
     def only(self, kept: Bool[Tensor, " s"]) -> Stack:
         """A smaller stack of the same widths."""
@@ -76,7 +80,13 @@ class Stack:
         part.tasks = [t for t, k in zip(self.tasks, kept.tolist(), strict=True) if k]
         part.fans = [f for f, k in zip(self.fans, kept.tolist(), strict=True) if k]
         part.a, part.head_a, part.towers = self.a[kept], self.head_a[kept], self.towers
+        part.still = None if self.still is None else (self.still[0][kept], self.still[1][kept])
         return part
+
+    def _sides_b(self, rows: Sequence[Float[Tensor, "m _"]]) -> tuple[Float[Tensor, "s m r"], Float[Tensor, "s m fb"]]:
+        """What head and network see of the b sides."""
+        heads = [task.head.of_b(b) for task, b in zip(self.tasks, rows, strict=True)]
+        return pad_stack(heads, self.head_a.shape[2]), pad_stack([features(b) for b in rows], self.towers.widths[1])
 
     def initial(self, generator: torch.Generator) -> Float[Tensor, "s p"]:
         """Where each critic starts: where it was left, or anew."""
@@ -93,11 +103,12 @@ class Stack:
         eps: Sequence[Float[Tensor, "m e"]],
     ) -> Float[Tensor, "s m m"]:
         """Head plus network of every task, on its own rows with its own noise."""
-        drawn = zip(self.tasks, rows, eps, strict=True)
-        b = [(task, task.inputs.noisy(e, r)) for task, r, e in drawn]
-        head_b = pad_stack([task.head.of_b(x) for task, x in b], self.head_a.shape[2])
-        features_b = pad_stack([features(x) for _, x in b], self.towers.widths[1])
-        places, index = torch.arange(len(b), device=self.a.device)[:, None], torch.stack(list(rows))
+        places, index = torch.arange(len(rows), device=self.a.device)[:, None], torch.stack(list(rows))
+        if self.still is None:
+            drawn = zip(self.tasks, rows, eps, strict=True)
+            head_b, features_b = self._sides_b([task.inputs.noisy(e, r) for task, r, e in drawn])
+        else:
+            head_b, features_b = (side[places, index] for side in self.still)
         head = torch.bmm(head_b, self.head_a[places, index].transpose(1, 2))
         return head + self.towers.scores(theta, self.a[places, index], features_b)
 
