@@ -112,10 +112,9 @@ def _trends(x: Column, y: Column) -> Iterator[Answer]:
     smooth = _mirrored_kernel(len(x.share))
     rows = (smooth @ x.share * len(x.value)).clamp_min(1e-6)
     for order in (1, 3):
-        powers = x.value[:, None] ** torch.arange(order + 1)
-        fit = powers @ torch.linalg.lstsq(powers, y.value[:, None]).solution[:, 0]
-        mean = x.sums(fit) / (x.share * len(x.value)).clamp_min(1)
-        rest = y.value - fit
+        powers, at_centre = (v[:, None] ** torch.arange(order + 1) for v in (x.value, x.centre))
+        line = torch.linalg.lstsq(powers, y.value[:, None]).solution[:, 0]
+        mean, rest = at_centre @ line, y.value - powers @ line
         if order > 1:
             bend = smooth @ x.sums(rest) / rows
             mean, rest = mean + bend, rest - bend[x.cell]

@@ -43,15 +43,27 @@ class TrainedCritic:
         """What it was fitted to."""
         return self.stack.tasks[self.place]
 
-    def parts(self, rows: Int[Tensor, " m"], *, final: bool) -> tuple[Float[Tensor, "m m"], Float[Tensor, "m m"]]:
-        """Scores of head and network apart, with the noise kept for reading."""
-        task, towers = self.task, self.stack.towers
-        b = task.inputs.noisy(task.split.eps[rows], rows)
-        head = task.final_head if final else task.head
-        network = towers.scores(
-            self.theta, self.stack.a[self.place, rows][None], pad_stack([features(b)], towers.widths[1])
-        )
-        return head.of_b(b) @ head.of_a(task.inputs.a[rows]).T, network[0]
+    def of_head(self, rows: Int[Tensor, " m"], *, final: bool) -> Float[Tensor, "m m"]:
+        """Scores of the head alone, with the noise kept for reading."""
+        head = self.task.final_head if final else self.task.head
+        return head.of_b(self._b(rows)) @ head.of_a(self.task.inputs.a[rows]).T
+
+    def of_network(self, rows: Int[Tensor, " m"]) -> Float[Tensor, "m m"]:
+        """Scores of the network alone."""
+        towers = self.stack.towers
+        b = pad_stack([features(self._b(rows))], towers.widths[1])
+        return towers.scores(self.theta, self.stack.a[self.place, rows][None], b)[0]
+
+    def _b(self, rows: Int[Tensor, " m"]) -> Float[Tensor, "m kb"]:
+        return self.task.inputs.noisy(self.task.split.eps[rows], rows)
+
+    def weighted(self, rows: Int[Tensor, " m"], weights: tuple[float, float]) -> Float[Tensor, "m m"]:
+        """Scores of both, for the last reading; a part without weight costs nothing."""
+        head, network = weights
+        if not network:
+            return self.of_head(rows, final=True).mul_(head)
+        scores = self.of_network(rows).mul_(network)
+        return scores.add_(self.of_head(rows, final=True), alpha=head) if head else scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +87,8 @@ class FoldReading:
 
 def read_pair(critics: Sequence[TrainedCritic], bounds: Sequence[str]) -> list[FoldReading]:
     """Read all folds of a pair by one bound: InfoNCE, unless it saturates where Donsker-Varadhan still holds."""
-    choices = [_choose(*critic.parts(critic.task.split.val, final=False)) for critic in critics]
+    validation = [(critic, critic.task.split.val) for critic in critics]
+    choices = [_choose(critic.of_head(val, final=False), critic.of_network(val)) for critic, val in validation]
     nce = _read_folds(critics, choices, NCE)
     if DV not in bounds or not all(_larger([choice[DV].value], [choice[NCE].value]) for choice in choices):
         return nce
@@ -125,8 +138,7 @@ def _read_rows(critic: TrainedCritic, rows: Int[Tensor, " m"], name: str, weight
     """One reading, block by block when the rows are many."""
     bounds = []
     for block in rows.tensor_split(math.ceil(len(rows) / BLOCK)):
-        head, network = critic.parts(block, final=True)
-        bounds.append(BOUNDS[name](weights[0] * head + weights[1] * network))
+        bounds.append(BOUNDS[name](critic.weighted(block, weights)))
     return Bound(fmean(b.nats for b in bounds), pooled(b.se for b in bounds), min(b.ess for b in bounds))
 
 
