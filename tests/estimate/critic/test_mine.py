@@ -55,6 +55,12 @@ def test_a_shared_scale_without_correlation_is_found() -> None:
     assert one(Pair(a, b)).nats == pytest.approx(0.432, abs=0.06)
 
 
+def test_sharp_edges_cost_little() -> None:
+    x, e = torch.rand(2, 3000, 1, generator=torch.Generator().manual_seed(11))
+    # The truth of x + uniform noise of ±0.1 is 0.1 − ln 0.2; a smooth critic alone reads 0.16 too little.
+    assert one(Pair(x, x + 0.2 * e - 0.1)).nats == pytest.approx(0.1 - math.log(0.2), abs=0.1)
+
+
 def test_one_huge_value_changes_little() -> None:
     pair = gaussian_pair(600, 1, 1.0, 3)
     spoiled = pair.a.clone()
