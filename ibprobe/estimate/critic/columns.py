@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int
     from torch import Tensor
 
-MOST_PARTNERS = 8
+MOST_PARTNERS = 6
 COARSE = 8
 """Cells a column when partners are sought."""
 FOUND = 6.0

@@ -112,9 +112,9 @@ def _trends(x: Column, y: Column) -> Iterator[Answer]:
     smooth = _mirrored_kernel(len(x.share))
     rows = (smooth @ x.share * len(x.value)).clamp_min(1e-6)
     for order in (1, 3):
-        powers, at_centre = (v[:, None] ** torch.arange(order + 1) for v in (x.value, x.centre))
-        line = torch.linalg.lstsq(powers, y.value[:, None]).solution[:, 0]
-        mean, rest = at_centre @ line, y.value - powers @ line
+        powers, at_centre = (v.double()[:, None] ** torch.arange(order + 1) for v in (x.value, x.centre))
+        line = torch.linalg.lstsq(powers, y.value.double()[:, None]).solution[:, 0]
+        mean, rest = (at_centre @ line).float(), (y.value - powers @ line).float()
         if order > 1:
             bend = smooth @ x.sums(rest) / rows
             mean, rest = mean + bend, rest - bend[x.cell]
