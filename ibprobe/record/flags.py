@@ -98,7 +98,7 @@ FLAGS: dict[str, Flag] = {
     "over_fitted": Flag(
         "The critic reads over 0.5 nats more on its own training rows than on held-out rows.",
         "Too few rows for the critic's capacity.",
-        "The held-out value is what is shown; it may be low. Use more rows.",
+        "The value lies between the two and may be off by their gap: use more rows, or read lower_confidence.",
         "20 Gaussian columns: 2,048 rows have a gap of 0.2, 512 rows one of 0.5 to 0.6 and a value 0.1 off.",
     ),
     "outlier_units": Flag(

@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ibprobe.estimate.channel import stable_seed
+
 from .cases import Folders, Sample
 
 LAYERS = tuple(f"{net}_T{i}" for net in ("tanh0", "relu0") for i in range(1, 7))
@@ -28,16 +30,21 @@ def twelve_bits_tasks(folders: Folders) -> tuple[str, ...]:
 
 
 def twelve_bits(task: str, seed: int, folders: Folders) -> Sample:
-    """x is the input's bits; a critic that is given ``clean`` and ``sigma`` may use them."""
+    """x is the input's bits; a critic that is given ``clean`` and ``sigma`` may use them.
+
+    Rows come in an order of the task's own: an estimator that draws noise row by row would else meet the same noise in
+    all layers, and 36 tasks would be one.
+    """
     layer, _, sigma = task.split(" ")
     assert folders.data is not None
     arrays = np.load(folders.data / "szt12_activations.npz")
     clean = torch.from_numpy(arrays[layer]).float()
-    noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(7_000 + seed))
+    generator = torch.Generator().manual_seed(stable_seed("12 bits", task, seed))
+    noise, order = torch.randn(clean.shape, generator=generator), torch.randperm(len(clean), generator=generator)
     truth, se = _truth(folders.data, layer, sigma, clean, folders.out / "truths")
     return Sample(
-        truth=truth, truth_se=se, x=torch.from_numpy(arrays["X"]).float(), y=clean + float(sigma) * noise,
-        clean=clean, sigma=float(sigma),
+        truth=truth, truth_se=se, x=torch.from_numpy(arrays["X"]).float()[order], y=clean[order] + float(sigma) * noise,
+        clean=clean[order], sigma=float(sigma),
     )  # fmt: skip
 
 
