@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,11 +11,12 @@ import torch
 from ibprobe.estimate.classifier.coordinates import drawn_rows
 from ibprobe.estimate.classifier.discriminant import Discriminants, fit_discriminants, moments, shrinkage
 from ibprobe.estimate.classifier.folds import Plan, plan
+from ibprobe.estimate.classifier.neighbours import MOST_ROWS, MOST_SUMS, FoldSums, kernels
 from ibprobe.estimate.classifier.network import Task, train
 from ibprobe.estimate.classifier.weights import Priors, Trust, fit_trust, is_gain
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Int, Shaped
+    from jaxtyping import Bool, Float, Int, Shaped
     from torch import Tensor
 
 DRAWS = 8
@@ -39,6 +40,8 @@ class Ratios:
     """Under networks that have seen it and discriminants that have not."""
     seen: Float[Tensor, " n"]
     """Under classifiers that have seen it."""
+    thinned: Float[Tensor, " n"]
+    """As held, with every other fold's rows to be near to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +64,13 @@ class _Scored:
     u: Float[Tensor, "r n d"]
     plan: Plan
     fits: Discriminants
-    held: Float[Tensor, "2 r n k"]
-    seen: Float[Tensor, "2 r n k"]
+    held: Float[Tensor, "h r n k"]
+    seen: Float[Tensor, "h r n k"]
+    """A row is not near to itself here either: it would know its own class."""
+    thinned: Float[Tensor, "h r n k"]
+    """As held, with every other fold's rows to be near to."""
+    near: Sequence[FoldSums]
+    """One a coarse fold, with the kernel that it did not choose; none where near rows are not looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +84,13 @@ class _Member:
     plain: Trust
     """In the linear scores alone."""
     heads: Trust
-    """In linear and curved scores together."""
+    """In all scores together."""
     start: Float[Tensor, "r n k"]
     """What the network adds to: prior and linear scores, from discriminants that have not seen the row."""
-    val_scores: Float[Tensor, "2 1 b k"]
+    val_scores: Float[Tensor, "h 1 b k"]
     """Scores of the validation rows, from discriminants that have not seen them, under the first draw."""
 
-    def answers(self, scores: Float[Tensor, "2 r m k"], network: Float[Tensor, "r m k"]) -> Float[Tensor, "2 r m k"]:
+    def answers(self, scores: Float[Tensor, "h r m k"], network: Float[Tensor, "r m k"]) -> Float[Tensor, "2 r m k"]:
         """The two answers that are weighed at last: both discriminants together, and the linear one with network."""
         plain = self.plain.weights[0] * scores[0] + network
         return torch.stack([torch.tensordot(self.heads.weights, scores, 1), plain])
@@ -103,7 +111,7 @@ def cross_fit(
     classes = int(y.max()) + 1
     draws = max(1, min(DRAWS, MAX_SCORES // (len(y) * classes)))
     u = drawn_rows(b, std, draws, generator)
-    scored = _scored(u, y, classes, plan(folds, y, generator))
+    scored = _with_near(_scored(u, y, classes, plan(folds, y, generator)), y, generator)
     priors = Priors.of(y, classes)
     members = [_member(scored, c, y, priors, generator) for c in range(scored.plan.number[0])]
     networks = _networks(scored, y, members, generator)
@@ -122,7 +130,29 @@ def _scored(u: Float[Tensor, "r n d"], y: Int[Tensor, " n"], classes: int, folds
     for f in range(fine):
         rows = folds.fine == f
         held[:, :, rows] = fits.scores(1 + f, u[:, rows])
-    return _Scored(u, folds, fits, held, seen)
+    return _Scored(u, folds, fits, held, seen, held, ())
+
+
+def _with_near(scored: _Scored, y: Int[Tensor, " n"], generator: torch.Generator) -> _Scored:
+    """Scores by near rows beside the discriminants', where no noise is known: with it, a bracket is better."""
+    u, folds = scored.u, scored.plan
+    coarse, fine = folds.number
+    sums = len(y) * fine * scored.seen.shape[-1]
+    if len(u) > 1 or len(y) > MOST_ROWS or sums > MOST_SUMS:
+        return scored
+    hidden = folds.coarse == torch.arange(coarse, device=y.device)[:, None]
+    chosen = kernels(u[0], y, hidden, generator)
+    known = {kernel: FoldSums.of(u[0], kernel, y, folds.fine, fine) for kernel in set(chosen)}
+    near = [known[kernel] for kernel in chosen]
+    number = torch.arange(fine, device=y.device)
+    others = folds.fine[:, None] != number
+    full, half = (torch.empty_like(scored.held[:1]) for _ in range(2))
+    for c, read in enumerate(hidden):
+        full[0, 0, read], half[0, 0, read] = (near[c].scores(f)[read] for f in (others, others & (number % 2 == 0)))
+    held, seen, thinned = (
+        torch.cat(parts) for parts in ((scored.held, full), (scored.seen, full), (scored.held, half))
+    )
+    return replace(scored, held=held, seen=seen, thinned=thinned, near=near)
 
 
 def _member(scored: _Scored, c: int, y: Int[Tensor, " n"], priors: Priors, generator: torch.Generator) -> _Member:
@@ -130,18 +160,39 @@ def _member(scored: _Scored, c: int, y: Int[Tensor, " n"], priors: Priors, gener
     inner = torch.zeros_like(scored.seen)
     for f in torch.unique(folds.fine[folds.coarse != c]).tolist():
         at = folds.fine == f
-        inner[:, :, at] = scored.fits.scores(int(folds.inner[c, f]), scored.u[:, at])
+        inner[:2, :, at] = scored.fits.scores(int(folds.inner[c, f]), scored.u[:, at])
+    if scored.near:
+        visible = (folds.fine[:, None] != torch.arange(folds.number[1], device=y.device)) & _outside(folds, c)
+        inner[2, 0] = scored.near[c].scores(visible)
     rows = (folds.coarse != c).nonzero()[:, 0]
     rows = rows[torch.randperm(len(rows), generator=generator).to(rows.device)]
     # Trust is fitted under one draw: its few weights do not need more.
     scores, prior, own = inner[:, 0, rows], priors.seen[None], y[rows]
-    plain, heads = fit_trust(scores[:1], prior, own), fit_trust(scores, prior, own)
-    gain = heads.log_ratio(scores, prior, own) - plain.log_ratio(scores[:1], prior, own)
-    if not is_gain(gain, CURVED_ERRORS):
-        heads = Trust(torch.stack([plain.weights[0], gain.new_zeros(())]), plain.share)
+    plain = fit_trust(scores[:1], prior, own)
+    heads = _heads(scores, prior, own, plain)
     val = min(1024, max(len(rows) // 6, min(128, len(rows) // 3)))
     start = priors.seen + plain.weights[0] * inner[0]
     return _Member(rows[val:], rows[:val], plain, heads, start, inner[:, :1, rows[:val]])
+
+
+def _outside(folds: Plan, c: int) -> Bool[Tensor, " f"]:
+    """Fine folds that are no part of a coarse one."""
+    outside = torch.ones(folds.number[1], dtype=torch.bool, device=folds.fine.device)
+    outside[torch.unique(folds.fine[folds.coarse == c])] = False
+    return outside
+
+
+def _heads(scores: Float[Tensor, "h m k"], prior: Float[Tensor, "1 k"], own: Int[Tensor, " m"], plain: Trust) -> Trust:
+    """Trust in the linear scores, and in each of the others that tells more beside those before it."""
+    used, best = [0], plain
+    for head in range(1, len(scores)):
+        more = fit_trust(scores[[*used, head]], prior, own)
+        gain = more.log_ratio(scores[[*used, head]], prior, own) - best.log_ratio(scores[used], prior, own)
+        if is_gain(gain, CURVED_ERRORS):
+            used, best = [*used, head], more
+    weights = scores.new_zeros(len(scores))
+    weights[used] = best.weights
+    return Trust(weights, best.share)
 
 
 def _networks(
@@ -178,16 +229,17 @@ def _ratios(
     networks: Float[Tensor, "g r n k"],
     last: Sequence[Trust],
 ) -> Ratios:
-    held, half_seen, seen = torch.zeros(3, len(y), device=y.device)
+    held, half_seen, seen, thinned = torch.zeros(4, len(y), device=y.device)
     without_own, all_rows = priors.without_own(y), priors.seen[None]
     others = len(members) - 1
     for c, (member, network, trust) in enumerate(zip(members, networks, last, strict=True)):
         read = (scored.plan.coarse == c).float()
         blind = trust.log_ratio(member.answers(scored.held, network), without_own, y).mean(0)
         held += blind * read
+        thinned += trust.log_ratio(member.answers(scored.thinned, network), without_own, y).mean(0) * read
         half_seen += blind * (1 - read) / others
         seen += trust.log_ratio(member.answers(scored.seen, network), all_rows, y).mean(0) * (1 - read) / others
-    return Ratios(held, half_seen, seen)
+    return Ratios(held, half_seen, seen, thinned)
 
 
 def _margins(scores: Float[Tensor, "n k"], y: Int[Tensor, " n"], log_prior: Float[Tensor, " k"]) -> tuple[float, float]:

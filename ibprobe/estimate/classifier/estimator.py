@@ -23,13 +23,13 @@ MIN_ROWS = 16
 class Classifier:
     """I(T;Y) = H(Y) − H(Y|T), with the cross-entropy of a calibrated classifier of held-out rows for H(Y|T).
 
-    The classifier is a shrunk linear discriminant, a quadratic one beside it, and a small residual network on the
-    linear one, so that curved classes and classes of several clusters are not lost. What tells nothing on rows that it
-    was not fitted on gets no weight: labels without dependence read 0.
+    The classifier is a shrunk linear discriminant, with a quadratic one and kernel sums over near rows beside it, and a
+    small residual network on the linear one, so that curved classes and classes of several clusters are not lost. What
+    tells nothing on rows that it was not fitted on gets no weight: labels without dependence read 0.
 
     The point value leans from the held-out towards the training value, half of the way for discriminants and three
-    quarters for networks; ``lower_confidence`` is of held-out rows alone; how the interval is made, and how often it
-    held the truth, is in ``docs/intervals.md``.
+    quarters for networks, and by what more near rows would tell; ``lower_confidence`` is of held-out rows alone; how
+    the interval is made, and how often it held the truth, is in ``docs/intervals.md``.
     """
 
     def __call__(

@@ -24,7 +24,7 @@ CHECK, PATIENCE = 20, 4
 MIN_GAIN = 1e-4
 """In nats; less is not worth waiting for."""
 CLIP = 3.0
-"""Inputs have mean square 1; beyond this many units a value tells the network nothing more."""
+"""Beyond this many root mean squares of its column a value tells the network nothing more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,8 @@ class Networks:
         def draw(*shape: int) -> Tensor:
             return torch.randn(shape, generator=generator).to(device).expand(copies, *shape[1:]).clone()
 
+        # Columns of mere noise stay as small as they are; what holds most of the variance is brought to size 1.
+        self.scale = 1 / task.u.square().mean((0, 1)).sqrt().clamp_min(1.0)
         self.parameters = [
             draw(1, width, HIDDEN) * width**-0.5,
             draw(1, 1, HIDDEN) * 0.5,
@@ -80,7 +82,7 @@ class Networks:
 
     def _forward(self, u: Float[Tensor, "g m d"]) -> tuple[Tensor, ...]:
         first, bias_1, second, bias_2, last = self.parameters
-        x = u.clamp(-CLIP, CLIP)
+        x = (u * self.scale).clamp(-CLIP, CLIP)
         a = torch.relu(torch.baddbmm(bias_1, x, first))
         c = torch.relu(torch.baddbmm(bias_2, a, second))
         h = a + c

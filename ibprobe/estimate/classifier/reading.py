@@ -14,8 +14,11 @@ from ibprobe.estimate.pairs import Reading
 BOUND = "cross-entropy"
 HEAD_SHARE, NETWORK_SHARE = 0.5, 0.75
 """Where the truth lies between held-out value (0) and training value (1), for discriminants and for networks."""
-HEAD_DOUBT, NETWORK_DOUBT = 0.15, 0.5
-"""How far from there it may lie, in the same unit."""
+NEAR_SHARE = 1.5
+"""How much more endless rows would tell than these, in units of what these tell more than half of them. The variance of
+a kernel sum falls like 1/n, so once for variance; half as much for the bias of the best width in two columns."""
+HEAD_DOUBT, NETWORK_DOUBT, NEAR_DOUBT = 0.2, 0.65, 1.0
+"""How far from there it may lie, in the same units."""
 OVER_FITTED = 0.5
 
 
@@ -50,10 +53,12 @@ def reading_of(fit: CrossFit) -> Reading:
     ratios, label = fit.ratios, _LabelEntropy.of(fit.priors)
     n = len(ratios.held)
     heads, networks = ratios.seen - ratios.half_seen, ratios.half_seen - ratios.held
-    point = ratios.held + HEAD_SHARE * heads + NETWORK_SHARE * networks
+    more = ratios.held - ratios.thinned
+    point = ratios.held + HEAD_SHARE * heads + NETWORK_SHARE * networks + NEAR_SHARE * more
     of_heads, of_networks = float(heads.mean()), float(networks.mean())
     error = math.sqrt(float(point.var()) / n + _undecided(fit, n) + label.second_order)
-    half_width = math.hypot(1.96 * error, HEAD_DOUBT * abs(of_heads) + NETWORK_DOUBT * abs(of_networks))
+    doubt = HEAD_DOUBT * abs(of_heads) + NETWORK_DOUBT * abs(of_networks) + NEAR_DOUBT * abs(float(more.mean()))
+    half_width = math.hypot(1.96 * error, doubt)
     held = label.nats + label.left_out + float(ratios.held.mean())
     held_error = math.sqrt(float(ratios.held.var()) / n + label.second_order)
     nats = min(max(0.0, float(point.mean())), label.nats)
