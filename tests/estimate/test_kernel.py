@@ -48,6 +48,10 @@ def test_blocks_do_not_change_the_result(labelled: tuple[Tensor, Tensor], monkey
     monkeypatch.setattr(kernel, "_BLOCK_BYTES", 1)
     blocks = kernel_sums(noisy_rows(t, Channel()), y)
     assert torch.allclose(whole.others, blocks.others, atol=1e-5)
+    # Classes span blocks, in whatever order their rows come.
+    assert whole.same_class is not None
+    assert blocks.same_class is not None
+    assert torch.allclose(whole.same_class, blocks.same_class, atol=1e-5)
 
 
 def test_float32_agrees_with_float64_far_from_zero_in_many_dimensions() -> None:

@@ -20,7 +20,7 @@ MOST_PARTNERS = 6
 COARSE = 8
 """Cells a column when partners are sought."""
 FOUND = 6.0
-"""Standard deviations above chance that partners must show: among 65 × 65 pairs chance alone reaches 5."""
+"""Standard deviations above chance that partners must show: among 20 × 20 pairs of 1,000 rows chance reached 5."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def positions(u: Float[Tensor, "n r"], known: Float[Tensor, "r m"]) -> Float[Ten
 
 def column_head(inputs: Inputs, partners: Partners, rows: Int[Tensor, " m"]) -> ColumnHead:
     """Fit the grids to some rows."""
-    # Finer where there are few: the features of all partners together stay below 400.
+    # Finer where there are few: the features of all partners together stay below 300.
     cells = {1: 96, 2: 80}.get(partners.a.shape[1], 64 if partners.a.shape[1] <= 4 else 48)
     values = [x[rows][:, : len(d)] @ d for x, d in ((inputs.a, partners.a), (inputs.b, partners.b))]
     known_a, known_b = (v.T.contiguous().sort(1).values for v in values)
@@ -99,7 +99,8 @@ def _excess(a: Float[Tensor, "m ka"], b: Float[Tensor, "m kb"]) -> Float[Tensor,
     left, right = members
     counts = (left.T @ right).view(a.shape[1], COARSE, b.shape[1], COARSE)
     expected = (left.sum(0)[:, None] * right.sum(0)).view_as(counts) / len(a)
-    chi = ((counts - expected).square() / expected.clamp_min(1e-9)).sum((1, 3))
+    # A cell in which less than a row is expected would make one row there count for many.
+    chi = ((counts - expected).square() / expected.clamp_min(1)).sum((1, 3))
     # Cells that hold no rows, as with few distinct values, give no degree of freedom.
     used = [(m.sum(0).view(-1, COARSE) > 0).sum(1) - 1 for m in members]
     freedom = (used[0][:, None] * used[1]).to(chi)

@@ -3,7 +3,7 @@
 Belghazi et al. (2018), arXiv 1801.04062, with what makes it trustworthy on few rows. Per pair and fold:
 
 1. the training rows are split into fitting and validation rows;
-2. head starts are fitted, Gaussian (`head`) and column by column (`columns`), and validation rows choose one;
+2. head starts are fitted, Gaussian (`canonical`) and column by column (`columns`), and validation rows choose one;
 3. a network learns the rest under InfoNCE, with the noise redrawn at every step, until validation stops gaining;
 4. validation rows choose the weights of head and network, 0 among them, and the bound to read;
 5. that bound is read on the held-out rows, and on as many training rows.
@@ -24,7 +24,7 @@ from ibprobe.estimate.critic.gaussian import gaussian_part
 from ibprobe.estimate.critic.heads import HeadStart, head_starts
 from ibprobe.estimate.critic.held_out import DV, NCE, FoldReading, TrainedCritic, pooled, read_pair
 from ibprobe.estimate.critic.inputs import WIDTH, Bases, affine, ranks
-from ibprobe.estimate.critic.training import Split, Stack, Task, train
+from ibprobe.estimate.critic.training import Head, Split, Stack, Task, train
 from ibprobe.estimate.pairs import Pair
 from ibprobe.estimate.threads import one_thread
 
@@ -41,7 +41,12 @@ class Trace:
     """The network, if it was of use."""
     bases: Bases
     ranked: bool
-    """Whether it saw ranks: another kind of coordinates would be foreign to it."""
+    head: type[Head]
+    """Whether it saw ranks, and what kind of head it was trained on: others would be foreign to it."""
+
+    def fits(self, start: HeadStart) -> bool:
+        """Whether the network can go on from there."""
+        return start.inputs.ranked == self.ranked and type(start.head) is self.head
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,17 +153,18 @@ def _splits(folds: Int[Tensor, " n"], generator: torch.Generator) -> list[Split]
 def _task(pair: Pair, split: Split, trace: Trace | None) -> Task:
     """Choose coordinates and a head start: those that read most on the validation rows.
 
-    Noise of known size is Gaussian in affine coordinates only. Without it, curved margins may need ranks.
+    Noise of known size is Gaussian in affine coordinates only. Without it, curved margins may need ranks. A network
+    of an earlier step keeps the kind of coordinates and head that it was trained on.
     """
     bases = {trace.ranked: trace.bases} if trace else {}
     inputs = [affine(pair, split.fit, bases.get(False))]
     if pair.std == 0:
         inputs = [ranks(pair, split.fit, bases.get(True)), *(i for i in inputs if not i.far)]
     starts = [start for i in inputs for start in head_starts(i, split.fit)]
-    best = max(starts, key=lambda start: _on_validation(start, split))
-    known = trace.theta if trace and trace.ranked == best.inputs.ranked else None
+    known = [s for s in starts if trace and trace.theta is not None and trace.fits(s)]
+    best = max(known or starts, key=lambda start: _on_validation(start, split))
     final = best.fit(torch.cat([split.fit, split.val]))
-    return Task(split, best.inputs, best.head, final, known)
+    return Task(split, best.inputs, best.head, final, trace.theta if trace and known else None)
 
 
 def _on_validation(start: HeadStart, split: Split) -> float:
@@ -188,7 +194,7 @@ def _summary(folds: Sequence[FoldReading], part: Bound | None) -> CriticReading:
         gaussian=part,
         bound=folds[0].bound,
         memory=tuple(
-            Trace(f.critic.theta[0] if f.weights[1] else None, t.inputs.bases, t.inputs.ranked)
+            Trace(f.critic.theta[0] if f.weights[1] else None, t.inputs.bases, t.inputs.ranked, type(t.head))
             for f, t in zip(folds, tasks, strict=True)
         ),
         rows=len(tasks[0].inputs.a),

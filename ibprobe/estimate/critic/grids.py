@@ -2,8 +2,8 @@
 
 The ratio is a mixture of simple answers, weighted by how likely each makes the rows that it has not seen (leave-one-out
 likelihood, by EM): nothing at all; the smoothed histogram, with small and large, round and slanted kernels; and
-y = g(x) + s(x)·e, or x of y, with the residual's density left open. The last knows sharp edges and heavy tails, which
-a smooth critic blurs.
+y = g(x) + s(x)·e, or x of y, with the residual's density left open (a row is left out of that density, not of g and
+s, which a few hundred rows know). The last knows sharp edges and heavy tails, which a smooth critic blurs.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 SIZES = (0.01, 0.025, 0.06, 0.15, 0.3)
 """Standard deviations of the kernels, as shares of all rows."""
 SLANTED_UP_TO, SLANTED_LENGTH = 0.1, 4.0
-"""Kernels up to this size also come four times as long as wide, along the axes and the diagonals."""
+"""Kernels below this size also come four times as long as wide, along the axes and the diagonals."""
 TREND_SIZE = 0.05
 """Of the kernel that g and s are smoothed with."""
 RESIDUAL_CELLS, RESIDUAL_SIZES = 1024, (0.01, 0.02, 0.04, 0.08, 0.16, 0.32)
@@ -67,7 +67,7 @@ def log_ratio_table(x: Column, y: Column) -> Float[Tensor, "c c"]:
 
 
 Answer = tuple["Float[Tensor, 'c c']", "Float[Tensor, ' n']"]
-"""A ratio for all cells, and for every row what it would be without that row."""
+"""A ratio for all cells, and for every row what it would be were its density fitted without that row."""
 
 
 def _kernels(x: Column, y: Column) -> Iterator[Answer]:

@@ -69,3 +69,12 @@ def test_a_head_reads_what_its_partners_share_on_fresh_rows() -> None:
     truth = math.log(2) + 0.05 * math.log(0.05) + 0.95 * math.log(0.95)
     # Three standard errors are 0.045; near the step from one sign to the other, kernels mix both.
     assert float(score) == pytest.approx(truth, abs=0.08)
+
+
+def test_a_few_active_rows_by_chance_are_no_partners() -> None:
+    generator = torch.Generator().manual_seed(5)
+    a, b = torch.zeros(2, 1000, 40)
+    for side in (a, b):
+        for column in range(40):
+            side[torch.randperm(1000, generator=generator)[:3], column] = 1.0
+    assert partners_found(inputs_of(a, b), torch.arange(1000)) is None

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from ibprobe.estimate.critic.columns import ColumnHead
 from ibprobe.estimate.critic.critics import CriticReading, fit_critics
 from ibprobe.estimate.pairs import Pair
 
@@ -100,6 +101,32 @@ def test_stacked_pairs_equal_the_same_pairs_one_at_a_time():
     # Padding adds zeros, so only the order of float32 sums differs, amplified by 40 steps of Adam.
     assert [r.held.nats for r in stacked] == pytest.approx([r.held.nats for r in alone], abs=1e-3)
     assert [r.bound for r in stacked] == [r.bound for r in alone]
+
+
+def test_pairs_without_noise_stack_with_any_other():
+    square, sign = (torch.randn(900, 2, generator=torch.Generator().manual_seed(s)) for s in (0, 1))
+    pairs = [
+        Pair(square, square.square() + 0.3 * sign),  # read column by column
+        gaussian_pair(900, 5, 1.0, 2),
+        Pair(square.sign(), sign + square.sign()),
+        Pair(square, square, 0.5),  # noise is drawn anew, so nothing of the stack can be kept
+    ]
+    stacked = fit_critics(pairs, folds(900), seed=3, steps=40)
+    alone = [fit_critics([pair], folds(900), seed=3, steps=40)[0] for pair in pairs]
+    assert [r.held.nats for r in stacked] == pytest.approx([r.held.nats for r in alone], abs=1e-3)
+    assert ColumnHead in {trace.head for trace in stacked[0].memory}
+
+
+def test_a_warm_network_keeps_the_kind_of_head_that_it_was_trained_on():
+    a, e = torch.randn(2, 1200, 2, generator=torch.Generator().manual_seed(4))
+    product = Pair(a, a.prod(1, keepdim=True) + 0.3 * e[:, :1])
+    first = one(product).memory
+    assert first[0].theta is not None
+    # The next step could be read column by column; the network would not know what to add to that.
+    pair = Pair(a, a.square() + a.prod(1, keepdim=True) + 0.3 * e)
+    (warm,) = fit_critics([pair], folds(1200), seed=0, steps=20, memory=[first])
+    for before, after in zip(first, warm.memory, strict=True):
+        assert before.theta is None or (before.ranked, before.head) == (after.ranked, after.head)
 
 
 def test_a_pair_that_is_not_finite_is_marked_and_leaves_its_neighbour_alone():

@@ -9,6 +9,7 @@ from ibprobe.estimate.critic.inputs import affine, ranks
 from ibprobe.estimate.pairs import Pair
 
 ROWS = torch.arange(800)
+FEW = torch.arange(200)
 
 
 def kinds(pair: Pair, ranked: bool) -> list[type]:
@@ -31,6 +32,12 @@ def test_without_known_noise_columns_are_looked_at_two_by_two() -> None:
 
 def test_where_no_columns_go_together_none_are_looked_at() -> None:
     assert kinds(pair_of(0.0), ranked=True) == [GaussianHead, GaussianHead]
+
+
+def test_few_rows_are_not_looked_at_column_by_column() -> None:
+    # Grids fitted to 32 rows of nothing read half a nat on them.
+    starts = head_starts(ranks(pair_of(1.0), FEW), FEW)
+    assert [type(start.head) for start in starts] == [GaussianHead, GaussianHead]
 
 
 def test_a_head_can_be_fitted_again_to_other_rows() -> None:

@@ -136,12 +136,12 @@ def test_critics_start_anew_when_the_folds_are_redrawn() -> None:
 
 def test_a_warm_critic_reads_what_a_cold_one_reads_in_fewer_steps() -> None:
     generator = torch.Generator().manual_seed(2)
-    a = torch.randn(3000, 1, generator=generator)
-    b = a.square() + 0.5 * torch.randn(3000, 1, generator=generator)
+    a = torch.randn(3000, 2, generator=generator)
+    b = a.prod(1, keepdim=True) + 0.3 * torch.randn(3000, 1, generator=generator)
     mine = Mine()
     first = read({"pair": Pair(a, b)}, mine)["pair"].nats
     moved = Pair(a, b + 0.02 * torch.randn(3000, 1, generator=generator))
     warm, cold = read({"pair": moved}, mine)["pair"].nats, one(moved).nats
-    # 40 warm steps keep what 400 cold ones found; the head start alone sees nothing here.
+    # A few warm steps keep what 400 cold ones found; no head start sees a product.
     assert first > 0.5
-    assert warm == pytest.approx(cold, abs=0.04)
+    assert warm == pytest.approx(cold, abs=0.05)
