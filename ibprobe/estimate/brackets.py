@@ -49,6 +49,7 @@ def channel_estimates(layer: LayerRows, y: Tensor | None, channel: Channel) -> t
 
 
 def _estimates(layer: LayerRows, y: Tensor | None, channel: Channel) -> tuple[list[Estimate], list[Event]]:
+    y = None if y is None else y.to(layer.t.device)
     whole, targets = layer, y
     layer, y, bad = _finite(layer, y)
     classes = None if y is None else as_classes(y)

@@ -80,9 +80,11 @@ def kernels(
     member, at = one_hot(y).to(x.dtype), torch.arange(len(x), device=x.device)
     candidates, likelihoods = [], []
     for columns in [c for c in COLUMNS if c < x.shape[1]] + [min(x.shape[1], COLUMNS[-1])]:
-        nearest = torch.cdist(x[:, :columns], x[:, :columns]).fill_diagonal_(torch.inf).amin(1).median()
+        nearest = torch.cdist(x[:, :columns], x[:, :columns]).fill_diagonal_(torch.inf).amin(1)
+        apart = nearest[nearest > 0]
+        typical = float(apart.median()) if len(apart) else 1.0
         for width in WIDTHS:
-            kernel = Kernel(columns, max(width * float(nearest) / columns**0.5, 1e-6))
+            kernel = Kernel(columns, max(width * typical / columns**0.5, 1e-6))
             near = kernel(x, x, at).fill_diagonal_(0.0)
             candidates.append(kernel)
             likelihoods.append(torch.stack([_likelihood(near, member, rows) for rows in shown]))

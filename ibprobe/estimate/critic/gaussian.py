@@ -11,7 +11,7 @@ from ibprobe.estimate.critic.bounds import Bound, donsker_varadhan
 from ibprobe.estimate.critic.inputs import Inputs
 
 if TYPE_CHECKING:
-    from jaxtyping import Float
+    from jaxtyping import Float, Int
     from torch import Tensor
 
 PAIRED_ROWS = 4096
@@ -41,11 +41,19 @@ def gaussian_part(inputs: Inputs) -> Bound | None:
     rho = rho.clamp(0, _LARGEST)
     plug_in = -0.5 * float(torch.log1p(-rho.square()).sum())
     x, y = left @ u * math.sqrt(n), right @ vh.T * math.sqrt(n)
-    excess, ess = _normaliser(x[:PAIRED_ROWS], y[:PAIRED_ROWS], rho)
+    some = _any_rows(n, x)
+    excess, ess = _normaliser(x[some], y[some], rho)
     joint = (rho * x * y - rho.square() * (x.square() + y.square()) / 2) / (1 - rho.square())
     spread = float(joint.sum(1).std()) / math.sqrt(n)
     se = math.hypot(spread, math.sqrt(2 * p * q) / (2 * n))
     return Bound(plug_in - _optimism(n - 1, p, q) - max(0.0, excess), se, ess)
+
+
+def _any_rows(n: int, like: Tensor) -> Int[Tensor, " m"]:
+    """At most so many, in no order: users sort their data."""
+    if n <= PAIRED_ROWS:
+        return torch.arange(n, device=like.device)
+    return torch.randperm(n, generator=torch.Generator().manual_seed(n))[:PAIRED_ROWS].to(like.device)
 
 
 def _orthonormal(x: Float[Tensor, "n k"]) -> Float[Tensor, "n r"]:

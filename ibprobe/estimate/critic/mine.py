@@ -66,4 +66,5 @@ def _limited(r: CriticReading, pair: Pair) -> Reading:
         return reading
     p = torch.bincount(pair.classes).double() / len(pair.classes)
     most = float(torch.special.entr(p).sum())
-    return replace(reading, nats=min(reading.nats, most), ci_high=min(reading.ci_high, max(most, reading.nats)))
+    known = ("nats", "ci_low", "ci_high", "lower_confidence")
+    return replace(reading, **{name: min(getattr(reading, name), most) for name in known})

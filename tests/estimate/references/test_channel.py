@@ -18,8 +18,10 @@ def test_it_is_the_public_bracket(labels: bool) -> None:
     assert isinstance(found, Reading)
     assert isinstance(both, tuple)
     e = both[labels]
-    assert (found.nats, found.bracket_low, found.bracket_high) == (e.nats, e.bracket_low, e.bracket_high)
-    assert found.bracket_low_se == e.bracket_low_se
+    # With labels rows are summed class by class, and float32 sums in another order differ in the last places.
+    assert (found.nats, found.bracket_low, found.bracket_high, found.bracket_low_se) == pytest.approx(
+        (e.nats, e.bracket_low, e.bracket_high, e.bracket_low_se), abs=1e-6
+    )
 
 
 def test_the_bracket_holds_a_gaussian_channel() -> None:
