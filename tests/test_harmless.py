@@ -63,19 +63,24 @@ def watched(steps: int = 100, probe_set: str = "", **options: Any) -> tuple[dict
     return state, probe
 
 
+def drawing(t: torch.Tensor) -> torch.Tensor:
+    """A view that draws from the global generator."""
+    return t + torch.rand(1)
+
+
 @pytest.mark.parametrize(
     "options",
     [
         {"mode": "replay"},
         {"mode": "stream"},
-        {"mode": "replay", "view": lambda t: t + torch.rand(1)},
-        {"mode": "stream", "view": lambda t: t + torch.rand(1)},
+        {"mode": "replay", "view": drawing},
+        {"mode": "stream", "view": drawing},
         {"probe_set": "tensors"},
         {"probe_set": "shuffled loader"},
         {"probe_set": "training loader"},
         {"noise": "per_unit", "every": "log", "budget": 0.05},
     ],
-    ids=str,
+    ids=lambda options: ", ".join(getattr(v, "__name__", str(v)) for v in options.values()),
 )
 def test_a_watched_run_ends_with_the_same_weights_optimizer_and_random_states(options: dict[str, Any]) -> None:
     plain = Loop().run()
