@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from ibprobe.errors import BadInput, MissingExtra, UnknownName
@@ -71,6 +71,17 @@ class Estimate:
     """The estimator and the bound that it was read by."""
     ess: float | None = None
     """Effective sample size of the bound's normaliser, for critics."""
+    effective_rank: float | None = None
+    """Directions that the rows of T fill, (tr C)²/tr C² of their covariance C; with brackets of I(X;T̃)."""
+    dead_share: float | None = None
+    """Share of units that give every row the same value; with brackets of I(X;T̃)."""
+    peak_step: int | None = None
+    """Step at which this layer's value was highest so far."""
+    fall: float | None = None
+    """Nats that the value lies below that highest one; 0 at the peak itself."""
+    fall_low: float | None = None
+    fall_high: float | None = None
+    """95 % interval of the fall, from the same rows and noise at both steps; it holds for all earlier steps at once."""
     seconds: float = 0.0
     """What the estimate cost."""
     flags: frozenset[str] = frozenset()
@@ -109,7 +120,7 @@ class Event:
     """Something that happened to the measuring: nothing is silently absent."""
 
     step: int
-    kind: Literal["not_measured", "skipped", "disarmed", "note"]
+    kind: Literal["not_measured", "skipped", "disarmed", "alert", "cost", "note"]
     why: str
     layer: str = ""
     quantity: str = ""
@@ -125,6 +136,14 @@ class Event:
         return cls(**_known(cls, line))
 
 
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """What the user logged at a step, to be shown beside our numbers."""
+
+    step: int
+    values: Mapping[str, float]
+
+
 def _known(kind: type[Estimate] | type[Event], line: Mapping[str, Any]) -> dict[str, Any]:
     names = {f.name for f in fields(kind)}
     return {k: v for k, v in line.items() if k in names}
@@ -132,11 +151,12 @@ def _known(kind: type[Estimate] | type[Event], line: Mapping[str, Any]) -> dict[
 
 @dataclass(frozen=True)
 class Records(Sequence[Estimate]):
-    """Estimates in the order in which they were made, and the events beside them."""
+    """Estimates in the order in which they were made, the events beside them, and the user's own curves."""
 
     estimates: tuple[Estimate, ...] = ()
     events: tuple[Event, ...] = ()
     meta: Mapping[str, Any] = field(default_factory=dict)
+    logged: tuple[Logged, ...] = ()
 
     def __len__(self) -> int:
         return len(self.estimates)
@@ -175,7 +195,7 @@ class Records(Sequence[Estimate]):
             if name not in names:
                 raise UnknownName("field", name, names)
         kept = (e for e in self.estimates if all(getattr(e, k) == v for k, v in criteria.items()))
-        return Records(tuple(kept), self.events, self.meta)
+        return replace(self, estimates=tuple(kept))
 
     def one(self, **criteria: Any) -> Estimate:
         """The single estimate that meets ``criteria``.
@@ -199,7 +219,7 @@ class Records(Sequence[Estimate]):
 
     def plus(self, estimates: Iterable[Estimate] = (), events: Iterable[Event] = ()) -> Records:
         """A longer copy."""
-        return Records((*self.estimates, *estimates), (*self.events, *events), self.meta)
+        return replace(self, estimates=(*self.estimates, *estimates), events=(*self.events, *events))
 
     def to_pandas(self) -> pd.DataFrame:
         """One row an estimate, one column a field; flags joined by commas.

@@ -48,7 +48,7 @@ def test_an_estimate_survives_a_json_line(e):
 @pytest.mark.parametrize("name", [f.name for f in fields(Estimate)])
 def test_every_field_is_told_apart_after_a_json_line(name):
     other = {int: 7, float: 0.5, bool: False, str: "I_TY", tuple: (1, 2), frozenset: frozenset({"constant"})}
-    value = 12.5 if name == "ess" else other[type(getattr(estimate(), name))]
+    value = other.get(type(getattr(estimate(), name)), 12.5)  # the rest hold numbers or None
     assert getattr(through_json(estimate(**{name: value})), name) == value
 
 
