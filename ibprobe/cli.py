@@ -1,10 +1,10 @@
-"""The command line: ``ibprobe demo · export · explain · plugins · selfcheck``."""
+"""The command line: ``ibprobe demo · report · export · explain · plugins · selfcheck``."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -12,8 +12,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from ibprobe.errors import BadInput, MissingExtra, ProbeError
+from ibprobe.errors import BadInput, BadRun, MissingExtra, ProbeError
 from ibprobe.version import __version__
+
+if TYPE_CHECKING:
+    from ibprobe.record.records import Records
 
 
 class _OneLineErrors(click.Group):
@@ -119,7 +122,9 @@ def _say_what_to_do_next(records: Any, accuracy: float, run_dir: Path) -> None:
     broken = check_plane(records)
     click.echo(f"held-out accuracy {100 * accuracy:.1f} %; {len(records)} estimates at {len(records.steps)} steps")
     click.echo("guards: every point is possible" if not broken else "\n".join(v.message for v in broken))
-    click.echo(f'records in {run_dir} · next: ibprobe export {run_dir} -o run.csv, or ibprobe.load_run("{run_dir}")')
+    click.echo(
+        f'records in {run_dir} · next: ibprobe report {run_dir} -o report.html, or ibprobe.load_run("{run_dir}")'
+    )
 
 
 @main.command()
@@ -142,6 +147,57 @@ def export(run: Path, out: Path) -> None:
     for event in records.events:
         click.echo(str(event), err=True)
     click.echo(f"{len(records)} estimates written to {out}")
+
+
+@main.command()
+@click.argument("runs", metavar="RUN…", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="The page to write [default: report.html].")
+@click.option("--png", "png", type=click.Path(path_type=Path), help="Write the pictures into this folder too.")
+@click.option("--svg", "svg", type=click.Path(path_type=Path), help="Likewise, as vector graphics.")
+@click.option(
+    "--look", type=click.Choice(["light", "dark"]), default="light", show_default=True, help="Of --png, --svg."
+)
+@click.option("--separate", is_flag=True, help="Show runs that differ by their seed side by side, not as their mean.")
+def report(
+    runs: tuple[Path, ...], out: Path | None, png: Path | None, svg: Path | None, look: Any, separate: bool
+) -> None:
+    """Write what each RUN recorded as one HTML page: verdict, information plane, curves, tables.
+
+    The page needs no network. Runs that differ by their seed only are shown as their mean.
+    """
+    from ibprobe.show.report import save_pictures, write_report
+
+    console, average = Console(stderr=True), not separate
+    with console.status("reading") as status:
+        found, damaged = _read_runs(runs)
+        status.update("drawing")
+        page = write_report(found, out or Path("report.html"), average=average) if out or not (png or svg) else None
+        drawn = [
+            path
+            for folder, kind in ((png, "png"), (svg, "svg"))
+            if folder
+            for path in save_pictures(found, folder, kind, look=look, average=average)  # type: ignore[arg-type]  # as in the line above
+        ]
+    for path in [*([page] if page else []), *drawn]:
+        click.echo(f"{path} ({path.stat().st_size / 1000:,.0f} kB)")
+    sys.exit(1 if damaged else 0)
+
+
+def _read_runs(paths: tuple[Path, ...]) -> tuple[list[tuple[str, Records]], bool]:
+    """Name and records of each run; a damaged one with what could be read of it, after saying so."""
+    from ibprobe.record.rundir import load_run
+
+    found, damaged = [], False
+    for path in paths:
+        try:
+            records = load_run(path)
+        except BadRun as e:
+            if not e.records:
+                raise
+            click.echo(f"ibprobe: {e}; showing the {len(e.records)} estimates that could be read", err=True)
+            records, damaged = e.records, True
+        found.append((path.resolve().name, records))
+    return found, damaged
 
 
 @main.command()

@@ -24,6 +24,10 @@ FLOORS = [
 """Rooms of the house from the ground up; a module imports only from its own room and from floors below."""
 
 
+DOORS = {("ibprobe.record.records", "ibprobe.show.notebook")}
+"""Methods that people look for on an object of a lower floor: ``Records.plot()``; imported when they are called."""
+
+
 def room_of(module: str) -> str:
     return module.split(".")[1]
 
@@ -59,7 +63,7 @@ def test_imports_run_down_the_floors() -> None:
     wrong = [
         f"{a} imports {b}"
         for a, b in found
-        if room_of(a) != room_of(b) and not floor_of(room_of(b)) < floor_of(room_of(a))
+        if room_of(a) != room_of(b) and (a, b) not in DOORS and not floor_of(room_of(b)) < floor_of(room_of(a))
     ]
     assert not wrong
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from ibprobe.errors import BadInput, MissingExtra, UnknownName
 
 if TYPE_CHECKING:
+    import altair as alt
     import pandas as pd
 
 SCHEMA = 1
@@ -220,6 +221,35 @@ class Records(Sequence[Estimate]):
     def plus(self, estimates: Iterable[Estimate] = (), events: Iterable[Event] = ()) -> Records:
         """A longer copy."""
         return replace(self, estimates=(*self.estimates, *estimates), events=(*self.events, *events))
+
+    def plot(
+        self,
+        kind: Literal["plane", "I_XT", "I_TY", "compression", "sigma"] = "plane",
+        *,
+        split: str | None = None,
+        look: Literal["light", "dark"] = "light",
+    ) -> alt.Chart:
+        """Draw the records as an Altair chart: show it in a notebook, or ``.save("plane.png")`` it.
+
+        Args:
+            kind: the information plane, a coordinate against the training step, the fall of each layer from its peak,
+                or a coordinate against σ for records of :func:`ibprobe.sigma_sweep`.
+            split: which rows; ``held_out`` where there are any.
+            look: colours for a light or a dark background.
+
+        Raises:
+            BadInput: there is nothing to draw, or values of several channels, which share no axis.
+            UnknownName: no such kind or split.
+            MissingExtra: altair is not installed.
+        """
+        from ibprobe.show.notebook import chart
+
+        return chart(self, kind, split, look)
+
+    def _repr_html_(self) -> str:
+        from ibprobe.show.notebook import table_html
+
+        return table_html(self)
 
     def to_pandas(self) -> pd.DataFrame:
         """One row an estimate, one column a field; flags joined by commas.

@@ -1,0 +1,153 @@
+"""Charts against the training step, as Vega-Lite specifications: one coordinate, and the user's own curves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from ibprobe.record.records import Logged
+from ibprobe.show.labels import spread
+from ibprobe.show.layers import FEW_LAYERS, depth_colour, layer_shape, unless_picked
+from ibprobe.show.panels import Panel, last_rows
+from ibprobe.show.theme import Spec
+from ibprobe.show.tooltip import of_quantity
+
+WIDTH, HEIGHT = 500, 260
+_LINE = 14.0
+"""Pixels that a name takes."""
+StepScale = Literal["log", "linear"]
+WHAT = {"I_XT": "Kept of the input", "I_TY": "Kept of the target"}
+
+
+def lines(panel: Panel, quantity: Literal["I_XT", "I_TY"], *, steps: StepScale = "log") -> Spec:
+    """One coordinate of every layer against the training step, with its 95 % interval as a band and its ceiling.
+
+    Args:
+        panel: values of one channel.
+        quantity: which coordinate.
+        steps: scale of the step axis; ``log`` shows step 0 too (symmetric logarithm).
+
+    Returns:
+        A Vega-Lite specification without colours of its own, whose points are under ``datasets``.
+    """
+    q = quantity[2:].lower()
+    low, high = _range(panel, quantity)
+    value = {"field": f"{q}_nats", **_height(panel.axis(quantity), low, high)}
+    # A critic's interval may have no upper end.
+    ends = {end: f"isNumber(datum.{q}_ci_{end}) ? datum.{q}_ci_{end} : datum.{q}_nats" for end in ("low", "high")}
+    return {
+        "title": f"{WHAT[quantity]} · {panel.title}",
+        "width": WIDTH,
+        "height": HEIGHT,
+        "data": {"name": "points"},
+        "datasets": {"points": panel.rows},
+        "transform": [
+            {"filter": f"isValid(datum.{q}_nats)"},
+            *({"calculate": text, "as": f"{q}_{end}"} for end, text in ends.items()),
+        ],
+        "layer": [
+            *_ceiling(panel, quantity, low, high),
+            *_marks(panel, q, step_axis(panel.steps, steps), value),
+            *_names(panel, q, (low, high)),
+        ],
+    }
+
+
+def _marks(panel: Panel, q: str, at: Spec, value: Spec) -> list[Spec]:
+    """A band, a line and points for every layer; hollow points are flagged."""
+    shared = {"x": at, "color": depth_colour(panel.layers), "detail": {"field": "layer"}}
+    band = value | {"field": f"{q}_low"}
+    faint = unless_picked(0.16 if len(panel.layers) <= FEW_LAYERS else 0.05)
+    picked: Spec = {"name": "picked", "select": {"type": "point", "fields": ["layer"], "on": "click"}}
+    point = {
+        **shared, "y": value, "fill": shared["color"], "shape": layer_shape(panel.layers, legend=False),
+        "fillOpacity": {"condition": {"test": "datum.flagged", "value": 0}, "value": 0.9}, "opacity": unless_picked(1),
+    }  # fmt: skip
+    tooltip = of_quantity(q, "I(X;T̃)" if q == "xt" else "I(T̃;Y)")
+    return [
+        {
+            "mark": {"type": "area", "clip": True},
+            "encoding": {**shared, "y": band, "y2": {"field": f"{q}_high"}, "opacity": faint},
+        },
+        {
+            "mark": {"type": "line", "strokeWidth": 1.6},
+            "encoding": {**shared, "y": value, "opacity": unless_picked(1)},
+        },
+        {"params": [picked], "mark": {"type": "point", "size": 34, "tooltip": {"expr": tooltip}}, "encoding": point},
+    ]
+
+
+def step_axis(steps: Sequence[int], scale: StepScale) -> Spec:
+    """The step axis, from the first measured step to the last."""
+    last = max([*steps, 1])
+    decades = [10**k for k in range(len(str(last))) if 10**k < last / 2]
+    kind: Spec = {"type": "symlog", "constant": 1} if scale == "log" else {"type": "linear"}
+    ticks: Spec = {"values": [0, *decades, last]} if scale == "log" else {"tickCount": 6}
+    return {
+        "field": "step", "type": "quantitative", "title": "optimizer step",
+        "scale": {**kind, "domain": [0, last], "nice": False}, "axis": {"grid": False, **ticks},
+    }  # fmt: skip
+
+
+def _height(title: str, low: float, high: float) -> Spec:
+    scale = {"domain": [low, high], "nice": False, "zero": False}
+    return {"type": "quantitative", "title": title, "scale": scale, "axis": {"tickCount": 6}}
+
+
+def _range(panel: Panel, quantity: str) -> tuple[float, float]:
+    values = [e for e in (panel.xt if quantity == "I_XT" else panel.ty) if math.isfinite(e.nats)]
+    top = max([*(min(e.ci_high, e.ceiling + 0.3) for e in values), *(e.nats for e in values), 0.1])
+    limit = panel.ceiling(quantity)
+    if limit and limit[0] <= 1.4 * top:
+        top = max(top, limit[0])
+    return min([0.0, *(e.nats for e in values)]), 1.06 * top
+
+
+def _ceiling(panel: Panel, quantity: str, low: float, high: float) -> list[Spec]:
+    limit = panel.ceiling(quantity)
+    if not limit or limit[0] > high:
+        return []
+    data = {"values": [{"at": limit[0], "name": f"{limit[1]} = {limit[0]:.2f}"}]}
+    at = {"y": {"field": "at", **_height(panel.axis(quantity), low, high)}}
+    text = {"type": "text", "style": "ceiling-name", "dy": -7, "align": "left", "x": 6}
+    return [
+        {"data": data, "mark": {"type": "rule", "style": "ceiling"}, "encoding": at},
+        {"data": data, "mark": text, "encoding": {**at, "text": {"field": "name"}}},
+    ]
+
+
+def _names(panel: Panel, q: str, domain: tuple[float, float]) -> list[Spec]:
+    """Names at the right of the last points, moved apart; of many layers, as many as have room."""
+    drawn = [r for r in panel.rows if isinstance(r[f"{q}_nats"], float)]
+    last = last_rows(drawn)
+    room = int(HEIGHT / _LINE)
+    if len(last) > room:
+        last = [last[round(i * (len(last) - 1) / (room - 1))] for i in range(room)]
+    wanted = [HEIGHT * (1 - (r[f"{q}_nats"] - domain[0]) / (domain[1] - domain[0])) for r in last]
+    heights = spread(wanted, _LINE, 0, HEIGHT)
+    names = [{"text": row["layer"], "order": row["order"], "at": y} for row, y in zip(last, heights, strict=True)]
+    at: dict[str, Any] = {"field": "at", "type": "quantitative", "scale": None}
+    return [
+        {
+            "data": {"values": names},
+            "mark": {"type": "text", "align": "left", "baseline": "middle", "x": WIDTH + 8, "style": "ink"},
+            "encoding": {"y": at, "text": {"field": "text"}},
+        }
+    ]
+
+
+def curves(logged: Sequence[Logged], name: str, title: str, *, steps: StepScale = "log") -> Spec:
+    """A curve of the user's own, on the same step axis."""
+    rows = [{"step": entry.step, "value": entry.values[name]} for entry in logged if name in entry.values]
+    return {
+        "title": title,
+        "width": WIDTH,
+        "height": 120,
+        "data": {"values": rows},
+        "mark": {"type": "line", "style": "ink", "strokeWidth": 1.4, "clip": True},
+        "encoding": {
+            "x": step_axis([entry.step for entry in logged], steps),
+            "y": {"field": "value", "type": "quantitative", "title": name, "scale": {"zero": False}},
+        },
+    }

@@ -1,0 +1,150 @@
+"""One self-contained HTML page: words, charts that need no network, tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from typing import Any
+
+from ibprobe.errors import MissingExtra
+from ibprobe.record.records import Records
+from ibprobe.show.cases import cases
+from ibprobe.show.packing import columns, deflate
+from ibprobe.show.panels import Panel, panels
+from ibprobe.show.plane import plane
+from ibprobe.show.theme import SCHEMA, Spec, config
+from ibprobe.show.verdict import Verdict, verdict
+from ibprobe.version import __version__
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One cell of a table."""
+
+    text: str
+    number: bool = False
+    title: str = ""
+    """What a pointer sees, such as all digits of a number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One row of a table."""
+
+    cells: tuple[Cell, ...]
+    flagged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table below the charts."""
+
+    id: str
+    heading: str
+    columns: tuple[str, ...]
+    rows: tuple[Line, ...]
+    text: str = ""
+
+
+@dataclass
+class Page:
+    """What goes on the page, first things first."""
+
+    title: str
+    subtitle: str = ""
+    cases: list[dict[str, Any]] = field(default_factory=list)
+    sections: list[tuple[str, str, list[str]]] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+    _charts: dict[str, Spec] = field(default_factory=dict)
+    _panels: dict[int, Panel] = field(default_factory=dict)
+
+    def add_case(self, name: str, own: Sequence[Panel], beside: Sequence[Panel]) -> None:
+        """The verdict and the planes of a case."""
+        ids = [self._add(plane(p, beside=beside), p, steps=p.steps) for p in own if p.ty]
+        self.cases.append({"name": name, "verdict": _boxes(verdict(own)), "planes": ids})
+
+    def add_section(self, heading: str, text: str, charts: Sequence[tuple[Spec, Panel | None]]) -> None:
+        """Charts under a heading, each with the panel that its points are of; nothing where there are none."""
+        if charts:
+            self.sections.append((heading, text, [self._add(spec, panel) for spec, panel in charts]))
+
+    def _add(self, spec: Spec, panel: Panel | None, steps: Sequence[int] | None = None) -> str:
+        """Keep a chart without its points, which all charts of a panel share."""
+        name = f"chart{len(self._charts)}"
+        if panel is not None:
+            self._panels.setdefault(id(panel), panel)
+        bare = {"$schema": SCHEMA, **{k: v for k, v in spec.items() if k != "datasets"}}
+        points = None if panel is None else list(self._panels).index(id(panel))
+        self._charts[name] = {"spec": bare, "points": points, "steps": steps}
+        return name
+
+    def html(self) -> str:
+        """The page.
+
+        Raises:
+            MissingExtra: the packages of the ``report`` extra are not installed.
+        """
+        payload = {
+            "charts": self._charts,
+            "datasets": [columns(panel.rows) for panel in self._panels.values()],
+            "looks": {"light": config("light"), "dark": config("dark")},
+        }
+        template = _environment().from_string(_file("page.html"))
+        made: str = template.render(
+            title=self.title, subtitle=self.subtitle, cases=self.cases, charts=self.sections, tables=self.tables,
+            version=__version__, css=_safe(_file("page.css")), script=_safe(_file("page.js")),
+            payload=_safe(deflate(payload)), bundle=_safe(_bundle()),
+        )  # fmt: skip
+        return made
+
+
+def plane_html(records: Records) -> str:
+    """A page with the verdict and the planes of one run only.
+
+    Raises:
+        MissingExtra: the packages of the ``report`` extra are not installed.
+    """
+    page = Page("Information plane")
+    found = panels(cases([("", records)]))
+    page.add_case("", found, found)
+    return page.html()
+
+
+def _boxes(said: Verdict) -> list[tuple[str, str, tuple[str, ...]]]:
+    boxes = [
+        ("What fitted", "good", said.fitted),
+        ("What compressed", "good", said.compressed),
+        ("Layers to look at", "doubt", said.layers),
+        ("Numbers not to trust", "doubt", said.doubtful),
+        ("What cannot be said", "neutral", said.unknown),
+    ]
+    return [box for box in boxes if box[2]]
+
+
+def _file(name: str) -> str:
+    return resources.files("ibprobe.show").joinpath(name).read_text(encoding="utf-8")
+
+
+def _environment() -> Any:
+    try:
+        from jinja2 import Environment
+    except ImportError as e:
+        raise MissingExtra("the report", "jinja2", "report") from e
+    return Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+
+
+def _safe(text: str) -> Any:
+    from markupsafe import Markup
+
+    return Markup(text)
+
+
+def _bundle() -> str:
+    """Vega, Vega-Lite and Vega-Embed in one script."""
+    try:
+        import vl_convert
+    except ImportError as e:
+        raise MissingExtra("the report", "vl-convert-python", "report") from e
+    bundle: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+    return bundle.replace("</script", r"<\/script")

@@ -1,0 +1,144 @@
+"""Cases to panels: what may share one pair of axes, as plain rows that a chart can draw."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any
+
+from ibprobe.record.flags import FLAGS
+from ibprobe.record.records import Estimate, Records
+from ibprobe.record.rundir import plain
+from ibprobe.show.cases import Case
+
+Row = dict[str, Any]
+
+_SHARED = {"step", "layer", "quantity", "split", "headline"}
+FIELDS = tuple(f.name for f in fields(Estimate) if f.name not in _SHARED)
+"""What a row holds of each of its two records, as ``xt_<field>`` and ``ty_<field>``."""
+_SPLITS = {"train": "training rows", "held_out": "held-out rows", "probe_set": "probe set", "all": ""}
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Headline values of one case, one split and one channel: they may share an axis."""
+
+    case: str
+    split: str
+    seeds: int
+    xt: tuple[Estimate, ...]
+    ty: tuple[Estimate, ...]
+    records: Records
+    """All records of the case, split and channel."""
+
+    @property
+    def title(self) -> str:
+        """What tells it from the other panels."""
+        rows = _SPLITS.get(self.split, self.split)
+        return " · ".join(filter(None, (self.case, rows)))
+
+    @cached_property
+    def layers(self) -> list[str]:
+        """Names in forward order; the module that is the whole model is called so."""
+        return list(dict.fromkeys(shown_name(e.layer) for e in self.xt))
+
+    @cached_property
+    def steps(self) -> list[int]:
+        """Measured steps."""
+        return sorted({e.step for e in self.xt})
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """One row a layer and step, with both of its records as ``xt_nats``, ``ty_nats`` and so on."""
+        beside = {(e.layer, e.step): e for e in self.ty}
+        order = {name: number for number, name in enumerate(self.layers)}
+        snapshot = {step: number for number, step in enumerate(self.steps)}
+        return [
+            {
+                "layer": shown_name(e.layer), "order": order[shown_name(e.layer)], "step": e.step,
+                "snapshot": snapshot[e.step], **_point(e, beside.get((e.layer, e.step))),
+            }
+            for e in sorted(self.xt, key=lambda e: (order[shown_name(e.layer)], e.step))
+        ]  # fmt: skip
+
+    def ceiling(self, quantity: str) -> tuple[float, str] | None:
+        """The largest upper limit of a coordinate, and its name."""
+        limits = [(e.ceiling, e.ceiling_name) for e in (self.xt if quantity == "I_XT" else self.ty)]
+        return max(limits, default=None)
+
+    def axis(self, quantity: str) -> str:
+        """Quantity, unit and channel, as an axis says them."""
+        first, rows = self.xt[0], sorted({e.rows for e in self.xt})
+        n = f"{rows[0]:,}" if len(rows) == 1 else f"{rows[0]:,}–{rows[-1]:,}"
+        noisy = f"{first.noise.replace('_', ' ')} σ = {first.sigma:g}" if first.sigma else "no noise"
+        t = "T+ε" if first.sigma else "T"
+        return f"I(X; {t}), nats, {noisy}, N = {n}" if quantity == "I_XT" else f"I({t}; Y), nats"
+
+
+def shown_name(layer: str) -> str:
+    """A layer's name; the whole model has none of its own."""
+    return layer or "(model)"
+
+
+def panels(cases: Sequence[Case]) -> list[Panel]:
+    """One panel a case, split and channel, in the order of the records.
+
+    Values of different noise, σ, rows' origin or view are different quantities and never share a panel.
+    """
+    return [panel for case in cases for panel in _panels(case)]
+
+
+def _panels(case: Case) -> list[Panel]:
+    found: dict[tuple[Any, ...], list[Estimate]] = defaultdict(list)
+    for e in case.records:
+        found[(e.split, e.mode, e.target, e.noise, e.sigma)].append(e)
+    made = []
+    for key, of in found.items():
+        xt, ty = (tuple(e for e in of if e.headline and e.quantity == q) for q in ("I_XT", "I_TY"))
+        if xt:
+            records = Records(tuple(of), case.records.events, case.records.meta, case.records.logged)
+            made.append(Panel(case.name, key[0], case.seeds, xt, ty, records))
+    return made
+
+
+def comparable(panel: Panel, others: Sequence[Panel]) -> list[Panel]:
+    """Those of the others whose values mean the same: same channel, and the same view of every layer they share."""
+    return [p for p in others if _channel(p) == _channel(panel) and _same_views(p, panel)]
+
+
+def _channel(panel: Panel) -> tuple[Any, ...]:
+    e = panel.xt[0]
+    return (e.noise, e.sigma, e.target, e.mode)
+
+
+def _same_views(a: Panel, b: Panel) -> bool:
+    views = {e.layer: e.view for e in a.xt}
+    return all(views.get(e.layer, e.view) == e.view for e in b.xt)
+
+
+def _point(xt: Estimate, ty: Estimate | None) -> Row:
+    flags = xt.flags | (ty.flags if ty else frozenset())
+    row: Row = {"flagged": bool(flags), "flags": ", ".join(sorted(flags)), "advice": " ".join(advice(flags))}
+    for name, e in (("xt", xt), ("ty", ty)):
+        row |= {f"{name}_{field}": None if e is None else _flat(getattr(e, field)) for field in FIELDS}
+    return row
+
+
+def _flat(value: Any) -> Any:
+    """One plain value: JSON holds no infinity, a column no list."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else plain(value)
+    return ", ".join(map(str, sorted(value))) if isinstance(value, tuple | frozenset) else value
+
+
+def advice(flags: frozenset[str]) -> list[str]:
+    """Meaning and next action of each flag, in one sentence each."""
+    return [f"{name}: {FLAGS[name].meaning} {FLAGS[name].action}" for name in sorted(flags) if name in FLAGS]
+
+
+def last_rows(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The last row of each layer."""
+    return list({row["layer"]: row for row in rows}.values())

@@ -1,0 +1,218 @@
+"""The information plane as a Vega-Lite specification."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+
+from ibprobe.show.labels import place_labels
+from ibprobe.show.layers import FEW_LAYERS, layer_shape, step_colour, unless_picked
+from ibprobe.show.panels import Panel, comparable, last_rows
+from ibprobe.show.theme import Spec
+from ibprobe.show.tooltip import POINT
+
+WIDTH, HEIGHT = 500, 400
+# A ceiling further away than this, in units of the largest value, would squeeze all points into a corner.
+_NEAR = 1.6
+# What the bracket says, or the interval where there is none; a void lower end reaches down to 0.
+_ENDS = {
+    "low": "isNumber(datum.{q}_bracket_high) ? (isNumber(datum.{q}_bracket_low) ? datum.{q}_bracket_low : 0)"
+    " : datum.{q}_ci_low",
+    "high": "isNumber(datum.{q}_bracket_high) ? datum.{q}_bracket_high"
+    " : (isNumber(datum.{q}_ci_high) ? datum.{q}_ci_high : datum.{q}_ceiling)",
+}
+_HOW_TO_READ = "whiskers: brackets · hollow: flagged, ask why before trusting it · dashed: what no point may pass"
+_LAST = [
+    {"joinaggregate": [{"op": "max", "field": "step", "as": "last_step"}], "groupby": ["layer"]},
+    {"filter": "datum.step == datum.last_step"},
+]
+
+Domain = tuple[float, float]
+Points = Sequence[tuple[float, float]]
+
+
+def plane(panel: Panel, *, beside: Sequence[Panel] = (), frontier: Points = ()) -> Spec:
+    """One trajectory a layer, coloured by training step, with brackets, ceilings and a step slider.
+
+    Args:
+        panel: values of one channel, so that they may share the axes.
+        beside: panels shown next to it; those that are comparable get the same axes.
+        frontier: points (I(X;T), I(T;Y)) in nats of the IB curve, drawn as a line.
+
+    Returns:
+        A Vega-Lite specification without colours of its own, whose points are under ``datasets``.
+    """
+    axes = _Axes.of(panel, beside, frontier)
+    last = len(panel.steps) - 1
+    slider = {"input": "range", "min": 0, "max": max(last, 1), "step": 1, "name": "snapshot "}
+    return {
+        "title": {"text": panel.title, "subtitle": _HOW_TO_READ},
+        "width": WIDTH,
+        "height": HEIGHT,
+        "params": [{"name": "snapshot", "value": last, "bind": slider}],
+        "data": {"name": "points"},
+        "datasets": {"points": panel.rows},
+        "transform": [
+            {"filter": "isValid(datum.ty_nats) && isValid(datum.xt_nats) && datum.snapshot <= snapshot"},
+            *({"calculate": text.format(q=q), "as": f"{q}_{end}"} for q in ("xt", "ty") for end, text in _ENDS.items()),
+            *_LAST[:1],
+        ],
+        "layer": [
+            *_limits(panel, axes),
+            *([_curve(frontier, axes, "ink", "IB curve")] if frontier else []),
+            _trajectories(panel, axes),
+            *_whiskers(panel, axes),
+            _points(panel, axes),
+            *_names(panel, axes),
+        ],
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Axes:
+    """What both coordinates are, from where to where."""
+
+    titles: tuple[str, str]
+    x_domain: Domain
+    y_domain: Domain
+
+    @classmethod
+    def of(cls, panel: Panel, beside: Sequence[Panel], frontier: Points) -> _Axes:
+        same = [panel, *comparable(panel, beside)]
+        return cls(
+            (panel.axis("I_XT"), panel.axis("I_TY")),
+            _domain(same, "I_XT", [p[0] for p in frontier]),
+            _domain(same, "I_TY", [p[1] for p in frontier]),
+        )
+
+    def x(self, field: str) -> Spec:
+        return _coordinate(field, self.titles[0], self.x_domain)
+
+    def y(self, field: str) -> Spec:
+        return _coordinate(field, self.titles[1], self.y_domain)
+
+    def pixel(self, x: float, y: float) -> tuple[float, float]:
+        return WIDTH * _share(x, self.x_domain), HEIGHT * (1 - _share(y, self.y_domain))
+
+
+def _coordinate(field: str, title: str, domain: Domain) -> Spec:
+    scale = {"domain": list(domain), "nice": False, "zero": False}
+    return {"field": field, "type": "quantitative", "title": title, "scale": scale, "axis": {"tickCount": 7}}
+
+
+def _share(value: float, domain: Domain) -> float:
+    return (value - domain[0]) / (domain[1] - domain[0])
+
+
+def _domain(panels: Sequence[Panel], quantity: str, also: Iterable[float]) -> Domain:
+    """From the smallest to the largest end, from 0 where that is near, up to the ceiling where that is near."""
+    estimates = [e for panel in panels for e in (panel.xt if quantity == "I_XT" else panel.ty)]
+    ends = [*also]
+    for e in estimates:
+        high = e.ci_high if e.bracket_high is None else e.bracket_high
+        ends += [v for v in (e.nats, e.bracket_low, min(high, 1.5 * e.ceiling + 1)) if v is not None and v == v]
+    top = max([*ends, 0.1])
+    top = max([top, *(e.ceiling for e in estimates if e.ceiling <= _NEAR * top)])
+    low = min([*ends, top])
+    margin = 0.06 * (top - min(low, 0.0) if low < top / 4 else top - low)
+    return (min(0.0, low) if low < top / 4 else low - margin, top + margin)
+
+
+def _limits(panel: Panel, axes: _Axes) -> list[Spec]:
+    """Named lines that no point may pass."""
+    found: list[Spec] = []
+    for quantity, channel, domain in (("I_XT", "x", axes.x_domain), ("I_TY", "y", axes.y_domain)):
+        limit = panel.ceiling(quantity)
+        if limit and domain[0] <= limit[0] <= domain[1]:
+            found += _named_line(f"{limit[1]} = {limit[0]:.2f}", channel, limit[0], axes)
+    low, high = max(axes.x_domain[0], axes.y_domain[0]), min(axes.x_domain[1], axes.y_domain[1])
+    return [*found, _curve([(low, low), (high, high)], axes, "ceiling", "I(T;Y) = I(X;T)")] if low < high else found
+
+
+def _named_line(name: str, channel: str, value: float, axes: _Axes) -> list[Spec]:
+    data = {"values": [{"at": value, "name": name}]}
+    at = axes.x("at") if channel == "x" else axes.y("at")
+    upright = {"angle": 270, "dx": 0, "dy": -8, "align": "left", "baseline": "middle", "y": HEIGHT - 6}
+    text = {
+        "type": "text",
+        "style": "ceiling-name",
+        **(upright if channel == "x" else {"dy": -7, "align": "left", "x": 6}),
+    }
+    return [
+        {"data": data, "mark": {"type": "rule", "style": "ceiling"}, "encoding": {channel: at}},
+        {"data": data, "mark": text, "encoding": {channel: at, "text": {"field": "name"}}},
+    ]  # fmt: skip
+
+
+def _curve(points: Points, axes: _Axes, style: str, name: str) -> Spec:
+    data = {"values": [{"x": x, "y": y} for x, y in points]}
+    mark = {"type": "line", "style": style, "clip": True, "tooltip": name}
+    return {"data": data, "mark": mark, "encoding": {"x": axes.x("x"), "y": axes.y("y")}}
+
+
+def _trajectories(panel: Panel, axes: _Axes) -> Spec:
+    """From each point to the one before it, in the colour of its step."""
+    before = [{"op": "lag", "field": f, "as": f"{f}_before"} for f in ("xt_nats", "ty_nats")]
+    return {
+        "transform": [
+            {"window": before, "groupby": ["layer"], "sort": [{"field": "step"}]},
+            {"filter": "isValid(datum.xt_nats_before)"},
+        ],
+        "mark": {"type": "rule", "strokeWidth": 1.5, "clip": True},
+        "encoding": {
+            "x": axes.x("xt_nats"), "y": axes.y("ty_nats"), "x2": {"field": "xt_nats_before"},
+            "y2": {"field": "ty_nats_before"}, "color": step_colour(panel.steps), "opacity": unless_picked(0.5),
+        },
+    }  # fmt: skip
+
+
+def _whiskers(panel: Panel, axes: _Axes) -> list[Spec]:
+    """Brackets; of many layers, only those of the last points."""
+    shown = [] if len(panel.layers) <= FEW_LAYERS else _LAST[1:]
+    across = {"x": axes.x("xt_low"), "x2": {"field": "xt_high"}, "y": axes.y("ty_nats")}
+    up = {"y": axes.y("ty_low"), "y2": {"field": "ty_high"}, "x": axes.x("xt_nats")}
+    look = {"color": step_colour(panel.steps), "opacity": unless_picked(0.45)}
+    mark = {"type": "rule", "strokeWidth": 1.5, "clip": True}
+    return [{"transform": shown, "mark": mark, "encoding": at | look} for at in (across, up)]
+
+
+def _points(panel: Panel, axes: _Axes) -> Spec:
+    picked: Spec = {"name": "picked", "select": {"type": "point", "fields": ["layer"]}}
+    if len(panel.layers) <= FEW_LAYERS:
+        picked["bind"] = "legend"
+    colour = step_colour(panel.steps)
+    sizes = (110, 34) if len(panel.layers) <= FEW_LAYERS else (70, 6)
+    return {
+        "name": "points_of_layers",
+        "params": [picked],
+        "mark": {"type": "point", "strokeWidth": 1.6, "clip": True, "tooltip": {"expr": POINT}},
+        "encoding": {
+            "x": axes.x("xt_nats"), "y": axes.y("ty_nats"), "color": colour, "fill": colour,
+            "shape": layer_shape(panel.layers), "opacity": unless_picked(1),
+            # Hollow: do not trust this one without reading why.
+            "fillOpacity": {"condition": {"test": "datum.flagged", "value": 0}, "value": 0.9},
+            "size": {"condition": {"test": "datum.step == datum.last_step", "value": sizes[0]}, "value": sizes[1]},
+        },
+    }  # fmt: skip
+
+
+def _names(panel: Panel, axes: _Axes) -> list[Spec]:
+    """Names beside the last points, on a halo of the background's colour."""
+    lookup = {"data": {"values": _labels(panel, axes)}, "key": "text", "fields": ["text", "dx", "dy", "align"]}
+    place = {"dx": {"expr": "datum.dx"}, "dy": {"expr": "datum.dy"}, "align": {"expr": "datum.align"}}
+    at = {"x": axes.x("xt_nats"), "y": axes.y("ty_nats"), "text": {"field": "text"}, "opacity": unless_picked(1)}
+    return [
+        {
+            "transform": [*_LAST[1:], {"lookup": "layer", "from": lookup}, {"filter": "isValid(datum.text)"}],
+            "mark": {"type": "text", "baseline": "middle", "style": style, **place},
+            "encoding": at,
+        }
+        for style in ("halo", "ink")
+    ]
+
+
+def _labels(panel: Panel, axes: _Axes) -> list[Spec]:
+    drawn = [r for r in panel.rows if isinstance(r["ty_nats"], float) and isinstance(r["xt_nats"], float)]
+    last = [(row["layer"], *axes.pixel(row["xt_nats"], row["ty_nats"])) for row in last_rows(drawn)]
+    crowd = [axes.pixel(r["xt_nats"], r["ty_nats"]) for r in drawn] if len(panel.layers) <= FEW_LAYERS else []
+    return [asdict(label) for label in place_labels(last, crowd, WIDTH, HEIGHT)]

@@ -1,0 +1,191 @@
+"""Charts with one mark a layer, as Vega-Lite specifications: compression, critics beside brackets, the σ-sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from ibprobe.record.records import Estimate, Records
+from ibprobe.show.changes import Change, changes
+from ibprobe.show.layers import depth_colour
+from ibprobe.show.panels import Panel, shown_name
+from ibprobe.show.theme import SHAPES, Spec
+
+WIDTH, _ROW = 500, 22
+"""Pixels: of a chart, and of a layer in it."""
+
+
+def compression(panels: Sequence[Panel]) -> Spec:
+    """How far each layer's I(X;T̃) fell from its peak, with 95 % intervals; one symbol a panel.
+
+    Args:
+        panels: comparable ones.
+
+    Returns:
+        A Vega-Lite specification without colours of its own.
+    """
+    rows = [_bar(panel.title, change) for panel in panels for change in changes(panel, "I_XT").values()]
+    names, titles = list(dict.fromkeys(row["layer"] for row in rows)), [panel.title for panel in panels]
+    beside = {"yOffset": {"field": "panel", "type": "nominal", "sort": titles}} if len(titles) > 1 else {}
+    at, fall = (
+        {"y": _layer_axis(names), **beside},
+        {"type": "quantitative", "title": "peak minus final I(X; T+ε), nats"},
+    )
+    of_panel = {
+        "field": "panel", "type": "nominal", "title": None, "scale": {"domain": titles, "range": list(SHAPES)},
+        "legend": {"orient": "bottom", "columns": 1, "labelLimit": WIDTH} if len(titles) > 1 else None,
+    }  # fmt: skip
+    zero = {"data": {"values": [{"at": 0}]}, "mark": {"type": "rule", "style": "ceiling"}}
+    return {
+        "title": "How far each layer fell from its peak",
+        "width": WIDTH,
+        "height": _ROW * len(names) * max(1.0, 0.7 * len(titles)),
+        "data": {"values": rows},
+        "layer": [
+            {**zero, "encoding": {"x": {"field": "at", **fall}}},
+            _span("muted", at, "low", "high", fall),
+            _dot(at, fall, _FALL) | {"encoding": {**_dot(at, fall, _FALL)["encoding"], "shape": of_panel}},
+        ],
+    }
+
+
+def _layer_axis(names: Sequence[str]) -> Spec:
+    axis = {"grid": True, "tickBand": "center"}
+    return {"field": "layer", "type": "nominal", "sort": list(names), "title": None, "axis": axis}
+
+
+def _span(style: str, at: Spec, low: str, high: str, scale: Spec) -> Spec:
+    mark = {"type": "rule", "style": style, "strokeWidth": 2}
+    return {"mark": mark, "encoding": {**at, "x": {"field": low, **scale}, "x2": {"field": high}}}
+
+
+def _dot(at: Spec, scale: Spec, tooltip: str) -> Spec:
+    """A point with its tooltip, hollow where it is flagged."""
+    hollow = {"condition": {"test": "datum.flags != ''", "value": 0}, "value": 1}
+    mark = {"type": "point", "style": "dot", "size": 60, "strokeWidth": 1.6, "tooltip": {"expr": tooltip}}
+    return {"mark": mark, "encoding": {**at, "x": {"field": "nats", **scale}, "fillOpacity": hollow}}
+
+
+_FALL = (
+    "{'title': datum.layer + ', ' + datum.panel, 'fell by': format(datum.nats, '.3f') + ' nats', "
+    "'95 % interval': '[' + format(datum.low, '.3f') + ', ' + format(datum.high, '.3f') + ']', "
+    "'from the peak at step': datum.since, 'to step': datum.until, 'flags': datum.flags || 'none'}"
+)
+
+
+def _bar(panel: str, change: Change) -> dict[str, Any]:
+    return {
+        "panel": panel, "layer": change.layer, "nats": change.nats, "low": change.low, "high": change.high,
+        "since": change.since, "until": change.until, "flags": ", ".join(change.flags),
+    }  # fmt: skip
+
+
+def critics(panel: Panel, quantity: Literal["I_XT", "I_TY"]) -> Spec | None:
+    """What critics read beside the brackets, at the last step where both are; None where there are none.
+
+    A healthy critic lies within the bar or a little below it: it is a lower bound.
+    """
+    pairs = _beside_brackets(panel.records, quantity)
+    if not pairs:
+        return None
+    rows = [_pair(bracket, critic) for bracket, critic in pairs]
+    at = {"y": _layer_axis([row["layer"] for row in rows])}
+    nats = {"type": "quantitative", "title": panel.axis(quantity)}
+    bracket = {"x": {"field": "low", **nats}, "x2": {"field": "high"}}
+    return {
+        "title": {"text": panel.title, "subtitle": "bar: bracket · point, line: critic on unseen rows, 95 % interval"},
+        "width": WIDTH,
+        "height": _ROW * len(rows),
+        "data": {"values": rows},
+        "layer": [
+            {
+                "mark": {"type": "bar", "height": 11, "opacity": 0.7, "style": "bracket"},
+                "encoding": {**at, **bracket},
+            },
+            _span("ink", at, "ci_low", "ci_high", nats),
+            _dot(at, nats, _CRITIC),
+        ],
+    }
+
+
+_CRITIC = (
+    "{'title': datum.layer + ', step ' + datum.step, 'critic': format(datum.nats, '.3f') + ' nats', "
+    "'bracket': '[' + format(datum.low, '.3f') + ', ' + format(datum.high, '.3f') + ']', "
+    "'read by': datum.bound, 'effective samples': isNumber(datum.ess) ? format(datum.ess, '.0f') : '–', "
+    "'flags': datum.flags || 'none'}"
+)
+
+
+def _beside_brackets(records: Records, quantity: str) -> list[tuple[Estimate, Estimate]]:
+    brackets = {
+        (e.layer, e.step): e
+        for e in records
+        if e.estimator == "channel" and e.quantity == quantity and e.bracket_low is not None
+    }
+    last = {e.layer: e for e in records if e.estimator != "channel" and e.quantity == quantity}
+    return [(brackets[(e.layer, e.step)], e) for e in last.values() if (e.layer, e.step) in brackets]
+
+
+def _pair(bracket: Estimate, critic: Estimate) -> dict[str, Any]:
+    return {
+        "layer": shown_name(critic.layer), "step": critic.step, "low": bracket.bracket_low,
+        "high": bracket.bracket_high, "nats": critic.nats, "ci_low": critic.ci_low, "ci_high": critic.ci_high,
+        "bound": critic.bound, "ess": critic.ess, "flags": ", ".join(sorted(critic.flags)),
+    }  # fmt: skip
+
+
+def sweep(records: Records, quantity: Literal["I_XT", "I_TY"]) -> Spec:
+    """A coordinate of every layer against the noise size, with brackets as bands: of :func:`ibprobe.sigma_sweep`.
+
+    Args:
+        records: at several σ.
+        quantity: which coordinate.
+    """
+    found = [e for e in records if e.quantity == quantity and e.headline]
+    order = {name: i for i, name in enumerate(dict.fromkeys(shown_name(e.layer) for e in found))}
+    colour = depth_colour(list(order))
+    scale = {"type": "log", "nice": False, "padding": 24}
+    kind = found[0].noise.replace("_", " ")
+    sigma = {"field": "sigma", "type": "quantitative", "title": f"σ ({kind} noise)", "scale": scale}
+    what = "I(X; T+ε)" if quantity == "I_XT" else "I(T+ε; Y)"
+    value = {"field": "nats", "type": "quantitative", "title": f"{what}, nats"}
+    # Where the names of layers stand furthest apart.
+    smallest = {"filter": f"datum.sigma == {min(e.sigma for e in found)}"}
+    name = {"type": "text", "align": "right", "dx": -7, "style": "ink"}
+    return {
+        "title": f"{what} at every noise size",
+        "width": WIDTH,
+        "height": 280,
+        "data": {"values": [_at_sigma(e, order) for e in found]},
+        "encoding": {"x": sigma, "detail": {"field": "layer"}},
+        "layer": [
+            {
+                "mark": {"type": "area", "opacity": 0.18},
+                "encoding": {"y": value | {"field": "low"}, "y2": {"field": "high"}, "color": colour},
+            },
+            {"mark": {"type": "line", "strokeWidth": 1.6}, "encoding": {"y": value, "color": colour}},
+            {
+                "mark": {"type": "point", "size": 34, "tooltip": {"expr": _SIGMA}},
+                "encoding": {
+                    "y": value, "color": colour, "fill": colour,
+                    "fillOpacity": {"condition": {"test": "datum.flags != ''", "value": 0}, "value": 1},
+                },
+            },
+            {"transform": [smallest], "mark": name, "encoding": {"y": value, "text": {"field": "layer"}}},
+        ],
+    }  # fmt: skip
+
+
+_SIGMA = (
+    "{'title': datum.layer + ', σ = ' + datum.sigma, 'value': format(datum.nats, '.3f') + ' nats', "
+    "'bracket': '[' + format(datum.low, '.3f') + ', ' + format(datum.high, '.3f') + ']', "
+    "'flags': datum.flags || 'none'}"
+)
+
+
+def _at_sigma(e: Estimate, order: dict[str, int]) -> dict[str, Any]:
+    name = shown_name(e.layer)
+    low = e.ci_low if e.bracket_low is None else e.bracket_low
+    high = e.ci_high if e.bracket_high is None else e.bracket_high
+    return {"layer": name, "order": order[name], "sigma": e.sigma, "nats": e.nats, "low": low,
+            "high": min(high, e.ceiling + 1), "flags": ", ".join(sorted(e.flags))}  # fmt: skip

@@ -1,0 +1,182 @@
+"""The verdict in words: what fitted, what compressed and by how much, what not to trust, and what cannot be said."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from ibprobe.record.flags import FLAGS
+from ibprobe.record.records import SYMBOLS, Estimate, Event
+from ibprobe.show.changes import TELLING, Change, changes
+from ibprobe.show.panels import Panel, shown_name
+
+_NAMES = 4
+"""So many layers are named in a sentence."""
+_ROWS = {"train": "training rows", "held_out": "held-out rows", "probe_set": "the probe set", "all": "the rows given"}
+
+
+_OF_LAYERS = {"collapsed", "constant", "low_rank", "dead_units", "memorises"}
+"""Flags that say something about the layer, not about how well it was measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Sentences by what they are about; none where there is nothing to say."""
+
+    fitted: tuple[str, ...]
+    compressed: tuple[str, ...]
+    layers: tuple[str, ...]
+    """Layers that collapsed, memorise, or keep little of their width."""
+    doubtful: tuple[str, ...]
+    """Which numbers not to trust, and why."""
+    unknown: tuple[str, ...]
+    """What cannot be said, and why."""
+
+    def __str__(self) -> str:
+        parts = {
+            "Fitted": self.fitted, "Compressed": self.compressed, "Look at": self.layers,
+            "Not to trust": self.doubtful, "Cannot be said": self.unknown,
+        }  # fmt: skip
+        return "\n".join(f"{name}: {text}" for name, texts in parts.items() for text in texts)
+
+
+def verdict(panels: Sequence[Panel]) -> Verdict:
+    """Read the panels of one case.
+
+    Args:
+        panels: one a split and channel.
+    """
+    several = len(panels) > 1
+    return Verdict(
+        tuple(text for p in panels for text in _fitted(p)),
+        tuple(text for p in panels for text in _compressed(p)),
+        tuple(text for p in panels for text in _flagged(p, several, about_layers=True)),
+        tuple(text for p in panels for text in _flagged(p, several, about_layers=False)),
+        tuple(_unknown(panels)),
+    )
+
+
+def _on(panel: Panel) -> str:
+    return f"on {_ROWS.get(panel.split, panel.split)}"
+
+
+def _fitted(panel: Panel) -> list[str]:
+    """What the last layer that has it tells of the target, at the end and at the start."""
+    if not panel.ty:
+        return []
+    name = panel.ty[-1].layer
+    of = [e for e in panel.ty if e.layer == name]
+    first, last = of[0], of[-1]
+    told = f"{shown_name(name)} keeps {last.nats:.2f} of {last.ceiling:.2f} nats of the target {_on(panel)}"
+    if last.ceiling_name != "H(Y)":
+        told = f"{shown_name(name)} keeps {last.nats:.2f} nats of the target {_on(panel)}"
+    if len(of) == 1:
+        return [f"{told}."]
+    if last.ci_low > first.ci_high:
+        return [f"{told}, up from {first.nats:.2f} at step {first.step}."]
+    if last.ci_high < first.ci_low:
+        return [f"{told}, down from {first.nats:.2f} at step {first.step}."]
+    return [f"{told}; that is not told apart from {first.nats:.2f} at step {first.step}."]
+
+
+def _compressed(panel: Panel) -> list[str]:
+    by: dict[str, list[Change]] = defaultdict(list)
+    for change in changes(panel, "I_XT").values():
+        by[change.verdict].append(change)
+    on = _on(panel)
+    said = []
+    if by["compressed"]:
+        most = sorted(by["compressed"], key=lambda c: -c.nats)
+        rest = f"; {_few(f'{c.layer} by {c.nats:.2f}' for c in most[1:])}" if len(most) > 1 else ""
+        said.append(f"{_count(most, panel)} {on}: {_fell(most[0])}{rest}.")
+    if by["held"]:
+        said.append(f"{_few(c.layer for c in by['held'])} did not compress {on} (by less than {TELLING:g} nats).")
+    return said
+
+
+def _fell(change: Change) -> str:
+    since = "its untrained value" if change.since == 0 else f"its peak at step {change.since}"
+    lowest = f" (after {change.rose[0]:.2f} at step {change.rose[1]})" if change.rose else ""
+    return (
+        f"{change.layer} most, by {change.nats:.2f} nats [{change.low:.2f}, {change.high:.2f}] from {since}"
+        f" to {change.final:.2f}{lowest}"
+    )
+
+
+def _count(found: Sequence[Change], panel: Panel) -> str:
+    whole = len(panel.layers)
+    return f"All {whole} layers" if len(found) == whole > 1 else f"{len(found)} of {whole} layers"
+
+
+def _few(names: Iterable[str]) -> str:
+    shown = list(names)
+    more = len(shown) - _NAMES
+    return ", ".join(shown[:_NAMES]) + (f" and {more} more" if more > 0 else "")
+
+
+def _flagged(panel: Panel, several: bool, *, about_layers: bool) -> list[str]:
+    """Flags of the last values, each with its layers: those about the layers, or those about the numbers."""
+    last = {(e.layer, e.quantity): e for e in panel.records if e.headline and e.estimator == panel.xt[0].estimator}
+    by: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for e in last.values():
+        for flag in e.flags:
+            if (flag in _OF_LAYERS) == about_layers and (about_layers or e.quantity in ("I_XT", "I_TY")):
+                by[flag][shown_name(e.layer)].append(SYMBOLS[e.quantity])
+    on = f" {_on(panel)}" if several else ""
+    return [
+        f"{_whose(flag, layers, panel, about_layers)}{on}: {FLAGS[flag].meaning}" for flag, layers in sorted(by.items())
+    ]
+
+
+def _whose(flag: str, layers: dict[str, list[str]], panel: Panel, about_layers: bool) -> str:
+    whose = "all layers" if len(layers) == len(panel.layers) > 1 else _few(layers)
+    if about_layers:
+        return f"{whose} ({flag})"
+    symbols = sorted({symbol for of in layers.values() for symbol in of})
+    return f"{' and '.join(symbols)} of {whose} ({flag})"
+
+
+def _unknown(panels: Sequence[Panel]) -> list[str]:
+    said: list[str] = []
+    for panel in panels:
+        undecided = [c for c in changes(panel, "I_XT").values() if c.verdict == "not decided"]
+        if undecided:
+            shown = _few(f"{c.layer} ({c.nats:.2f} [{c.low:.2f}, {c.high:.2f}])" for c in undecided)
+            said.append(
+                f"whether these compressed {_on(panel)}, for the interval of the fall spans {TELLING:g}: {shown}."
+            )
+        if len(panel.steps) == 1:
+            said.append(f"what changed {_on(panel)}: there is one snapshot, at step {panel.steps[0]}.")
+        said += _one_sided(panel)
+    events = panels[0].records.events if panels else ()
+    said += _missing(events)
+    if panels and not any(p.split == "held_out" for p in panels):
+        said.append("whether any of this holds for new rows: no held-out rows were measured (probe_set=).")
+    return said
+
+
+def _one_sided(panel: Panel) -> list[str]:
+    last: dict[str, Estimate] = {shown_name(e.layer): e for e in panel.xt}
+    names = [name for name, e in last.items() if e.bound == "upper end"]
+    if not names:
+        return []
+    return [f"how much of the input {_few(names)} keeps {_on(panel)}: there is only an upper end (≤)."]
+
+
+def _missing(events: Iterable[Event]) -> list[str]:
+    """What was not measured, and what stopped, each reason once."""
+    by: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+    for e in events:
+        if e.kind in ("not_measured", "disarmed", "skipped"):
+            names = by[(e.kind, e.quantity, e.why)]
+            names += [shown_name(e.layer)] if e.layer and shown_name(e.layer) not in names else []
+    said = []
+    for (kind, quantity, why), layers in by.items():
+        whose = f" of {_few(layers)}" if layers else ""
+        what = SYMBOLS.get(quantity, quantity) or "anything"
+        said.append(f"{what}{whose}, not measured: {why}." if kind == "not_measured" else f"{_STOPPED[kind]}: {why}.")
+    return said
+
+
+_STOPPED = {"disarmed": "what came after the probe was disarmed", "skipped": "what happened between snapshots"}
