@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean, median, stdev
 from typing import Any
 
-from ibprobe.record.records import Estimate, Records
+from ibprobe.record.records import Estimate, Logged, Records
 from ibprobe.record.rundir import plain
 
 # What may differ between runs that are the same but for chance: when, where and on which versions they ran.
@@ -82,7 +82,17 @@ def averaged(runs: Sequence[Records]) -> Records:
             found[key].append(e)
     estimates = tuple(_mean(of) for of in found.values() if len(of) == len(runs))
     events = tuple(dict.fromkeys(event for records in runs for event in records.events))
-    return Records(estimates, events, runs[0].meta)
+    return Records(estimates, events, runs[0].meta, _mean_curves(runs))
+
+
+def _mean_curves(runs: Sequence[Records]) -> tuple[Logged, ...]:
+    """The user's own curves, averaged where all runs have a value."""
+    found: dict[int, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for entry in (entry for records in runs for entry in records.logged):
+        for name, value in entry.values.items():
+            found[entry.step][name].append(value)
+    of_all = {s: {n: fmean(v) for n, v in names.items() if len(v) == len(runs)} for s, names in found.items()}
+    return tuple(Logged(step, values) for step, values in sorted(of_all.items()) if values)
 
 
 def _mean(of: Sequence[Estimate]) -> Estimate:

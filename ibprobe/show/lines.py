@@ -9,7 +9,7 @@ from typing import Any, Literal
 from ibprobe.record.records import Logged
 from ibprobe.show.labels import spread
 from ibprobe.show.layers import FEW_LAYERS, depth_colour, layer_shape, unless_picked
-from ibprobe.show.panels import Panel, last_rows
+from ibprobe.show.panels import Panel, comparable, last_rows
 from ibprobe.show.theme import Spec
 from ibprobe.show.tooltip import of_quantity
 
@@ -20,19 +20,23 @@ StepScale = Literal["log", "linear"]
 WHAT = {"I_XT": "Kept of the input", "I_TY": "Kept of the target"}
 
 
-def lines(panel: Panel, quantity: Literal["I_XT", "I_TY"], *, steps: StepScale = "log") -> Spec:
+def lines(
+    panel: Panel, quantity: Literal["I_XT", "I_TY"], *, beside: Sequence[Panel] = (), steps: StepScale = "log"
+) -> Spec:
     """One coordinate of every layer against the training step, with its 95 % interval as a band and its ceiling.
 
     Args:
         panel: values of one channel.
         quantity: which coordinate.
+        beside: panels shown next to it; those that are comparable get the same axis.
         steps: scale of the step axis; ``log`` shows step 0 too (symmetric logarithm).
 
     Returns:
         A Vega-Lite specification without colours of its own, whose points are under ``datasets``.
     """
     q = quantity[2:].lower()
-    low, high = _range(panel, quantity)
+    ranges = [_range(p, quantity) for p in (panel, *comparable(panel, beside))]
+    low, high = min(r[0] for r in ranges), max(r[1] for r in ranges)
     value = {"field": f"{q}_nats", **_height(panel.axis(quantity), low, high)}
     # A critic's interval may have no upper end.
     ends = {end: f"isNumber(datum.{q}_ci_{end}) ? datum.{q}_ci_{end} : datum.{q}_nats" for end in ("low", "high")}
@@ -74,7 +78,15 @@ def _marks(panel: Panel, q: str, at: Spec, value: Spec) -> list[Spec]:
             "mark": {"type": "line", "strokeWidth": 1.6},
             "encoding": {**shared, "y": value, "opacity": unless_picked(1)},
         },
-        {"params": [picked], "mark": {"type": "point", "size": 34, "tooltip": {"expr": tooltip}}, "encoding": point},
+        {
+            "params": [picked],
+            "mark": {
+                "type": "point",
+                "size": 34 if len(panel.layers) <= FEW_LAYERS else 8,
+                "tooltip": {"expr": tooltip},
+            },
+            "encoding": point,
+        },
     ]
 
 

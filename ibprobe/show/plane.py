@@ -21,7 +21,6 @@ _ENDS = {
     "high": "isNumber(datum.{q}_bracket_high) ? datum.{q}_bracket_high"
     " : (isNumber(datum.{q}_ci_high) ? datum.{q}_ci_high : datum.{q}_ceiling)",
 }
-_HOW_TO_READ = "whiskers: brackets · hollow: flagged, ask why before trusting it · dashed: what no point may pass"
 _LAST = [
     {"joinaggregate": [{"op": "max", "field": "step", "as": "last_step"}], "groupby": ["layer"]},
     {"filter": "datum.step == datum.last_step"},
@@ -46,7 +45,7 @@ def plane(panel: Panel, *, beside: Sequence[Panel] = (), frontier: Points = ()) 
     last = len(panel.steps) - 1
     slider = {"input": "range", "min": 0, "max": max(last, 1), "step": 1, "name": "snapshot "}
     return {
-        "title": {"text": panel.title, "subtitle": _HOW_TO_READ},
+        "title": {"text": panel.title, "subtitle": _how_to_read(panel)},
         "width": WIDTH,
         "height": HEIGHT,
         "params": [{"name": "snapshot", "value": last, "bind": slider}],
@@ -66,6 +65,11 @@ def plane(panel: Panel, *, beside: Sequence[Panel] = (), frontier: Points = ()) 
             *_names(panel, axes),
         ],
     }
+
+
+def _how_to_read(panel: Panel) -> str:
+    whiskers = "brackets" if panel.seeds == 1 else f"95 % over {panel.seeds} seeds"
+    return f"whiskers: {whiskers} · hollow: flagged, read why before trusting it · dashed: what no point may pass"
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,8 @@ def _page(runs: Runs, average: bool) -> Page:
 def _cases(runs: Runs, average: bool) -> list[Case]:
     measured = [(name, records) for name, records in runs if len(records)]
     if not measured:
-        raise BadInput("there is nothing to show: no run holds an estimate")
+        why = "; ".join(dict.fromkeys(str(e) for _, records in runs for e in records.events)) or "nothing was recorded"
+        raise BadInput(f"there is nothing to show, for no run holds an estimate: {why}")
     return cases(measured, average=average)
 
 
@@ -97,7 +98,8 @@ def _add_charts(page: Page, found: Sequence[Case], everything: Sequence[Panel]) 
     page.add_section(
         "Against the training step",
         "Bands are 95 % intervals; colour runs from the input (early) to the output (late).",
-        [(lines(p, q), p) for p in moving for q in both if q == "I_XT" or p.ty] + [(s, None) for s in _curves(found)],
+        [(lines(p, q, beside=moving), p) for p in moving for q in both if q == "I_XT" or p.ty]
+        + [(s, None) for s in _curves(found)],
     )
     page.add_section(
         "Compression",
@@ -141,8 +143,8 @@ def pictures(runs: Runs, *, average: bool = True) -> dict[str, Spec]:
         if panel.ty:
             made[f"plane-{name}"] = plane(panel, beside=everything)
         if len(panel.steps) > 1:
-            made[f"input-{name}"] = lines(panel, "I_XT")
-            made |= {f"target-{name}": lines(panel, "I_TY")} if panel.ty else {}
+            made[f"input-{name}"] = lines(panel, "I_XT", beside=everything)
+            made |= {f"target-{name}": lines(panel, "I_TY", beside=everything)} if panel.ty else {}
     moving = [p for p in everything if len(p.steps) > 1]
     for number, group in enumerate(_comparable(moving)):
         made["compression" + (f"-{number + 1}" if number else "")] = compression(group)
