@@ -12,8 +12,9 @@ _OFFSETS = tuple(
     (dx, dy, align)
     for reach in (1.0, 1.9, 2.8)
     for dx, dy, align in (
-        (11, 0, "left"), (-11, 0, "right"), (0, -14 * reach, "center"), (0, 15 * reach, "center"),
-        (10, -12 * reach, "left"), (10, 13 * reach, "left"), (-10, -12 * reach, "right"), (-10, 13 * reach, "right"),
+        (11.0, 0.0, "left"), (-11.0, 0.0, "right"), (0.0, -14 * reach, "center"), (0.0, 15 * reach, "center"),
+        (10.0, -12 * reach, "left"), (10.0, 13 * reach, "left"),
+        (-10.0, -12 * reach, "right"), (-10.0, 13 * reach, "right"),
     )
 )  # fmt: skip
 
@@ -46,12 +47,12 @@ class _Box:
     def meets_any(self, others: Iterable[_Box]) -> bool:
         return any(self.meets(other) for other in others)
 
-    def within(self, width: float, height: float) -> bool:
+    def within(self, width: int, height: int) -> bool:
         return self.left >= 0 and self.right <= width and self.top >= 0 and self.bottom <= height
 
 
 def place_labels(
-    points: Sequence[tuple[str, float, float]], crowd: Sequence[tuple[float, float]], width: float, height: float
+    points: Sequence[tuple[str, float, float]], crowd: Sequence[tuple[float, float]], width: int, height: int
 ) -> list[Label]:
     """A place for each name where it covers neither a point nor another name; names without one are left out.
 
@@ -79,14 +80,14 @@ def place_labels(
     return found
 
 
-def spread(positions: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+def spread(positions: Sequence[float], gap: float, low: int, high: int) -> list[float]:
     """Heights at least ``gap`` apart and within the limits, each as near as may be to where it was asked for."""
     order = sorted(range(len(positions)), key=lambda i: positions[i])
     placed = [0.0] * len(positions)
     previous = low - gap
     for i in order:
         previous = placed[i] = max(positions[i], previous + gap)
-    limit = high
+    limit = float(high)
     for i in reversed(order):
         limit = placed[i] = min(placed[i], limit)
         limit -= gap

@@ -11,7 +11,7 @@ from ibprobe.show.labels import spread
 from ibprobe.show.layers import FEW_LAYERS, depth_colour, layer_shape, unless_picked
 from ibprobe.show.panels import Panel, comparable, last_rows
 from ibprobe.show.theme import Spec
-from ibprobe.show.tooltip import of_quantity
+from ibprobe.show.tooltip import of_quantities
 
 WIDTH, HEIGHT = 500, 260
 _LINE = 14.0
@@ -60,32 +60,26 @@ def lines(
 
 def _marks(panel: Panel, q: str, at: Spec, value: Spec) -> list[Spec]:
     """A band, a line and points for every layer; hollow points are flagged."""
+    few = len(panel.layers) <= FEW_LAYERS
     shared = {"x": at, "color": depth_colour(panel.layers), "detail": {"field": "layer"}}
-    band = value | {"field": f"{q}_low"}
-    faint = unless_picked(0.16 if len(panel.layers) <= FEW_LAYERS else 0.05)
+    band = {"y": value | {"field": f"{q}_low"}, "y2": {"field": f"{q}_high"}}
     picked: Spec = {"name": "picked", "select": {"type": "point", "fields": ["layer"], "on": "click"}}
-    point = {
-        **shared, "y": value, "fill": shared["color"], "shape": layer_shape(panel.layers, legend=False),
-        "fillOpacity": {"condition": {"test": "datum.flagged", "value": 0}, "value": 0.9}, "opacity": unless_picked(1),
-    }  # fmt: skip
-    tooltip = of_quantity(q, "I(X;T̃)" if q == "xt" else "I(T̃;Y)")
+    hollow = {"condition": {"test": "datum.flagged", "value": 0}, "value": 0.9}
+    filled = {"fill": shared["color"], "fillOpacity": hollow, "shape": layer_shape(panel.layers, legend=False)}
+    tooltip = {"expr": of_quantities(q)}
     return [
         {
             "mark": {"type": "area", "clip": True},
-            "encoding": {**shared, "y": band, "y2": {"field": f"{q}_high"}, "opacity": faint},
+            "encoding": {**shared, **band, "opacity": unless_picked(0.16 if few else 0.05)},
         },
         {
             "mark": {"type": "line", "strokeWidth": 1.6},
-            "encoding": {**shared, "y": value, "opacity": unless_picked(1)},
+            "encoding": {**shared, "y": value, "opacity": unless_picked(1.0)},
         },
         {
             "params": [picked],
-            "mark": {
-                "type": "point",
-                "size": 34 if len(panel.layers) <= FEW_LAYERS else 8,
-                "tooltip": {"expr": tooltip},
-            },
-            "encoding": point,
+            "mark": {"type": "point", "size": 34 if few else 8, "tooltip": tooltip},
+            "encoding": {**shared, **filled, "y": value, "opacity": unless_picked(1.0)},
         },
     ]
 

@@ -49,6 +49,7 @@ async function embed(figure) {
   views.get(figure)?.finalize();
   const result = await vegaEmbed(figure, spec, options);
   views.set(figure, result);
+  figure.view = result.view; // for whoever looks at the page from a console or a test
   if (chart.steps) await seek(figure);
 }
 

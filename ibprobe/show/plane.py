@@ -9,7 +9,7 @@ from ibprobe.show.labels import place_labels
 from ibprobe.show.layers import FEW_LAYERS, layer_shape, step_colour, unless_picked
 from ibprobe.show.panels import Panel, comparable, last_rows
 from ibprobe.show.theme import Spec
-from ibprobe.show.tooltip import POINT
+from ibprobe.show.tooltip import of_quantities
 
 WIDTH, HEIGHT = 500, 400
 # A ceiling further away than this, in units of the largest value, would squeeze all points into a corner.
@@ -140,7 +140,7 @@ def _named_line(name: str, channel: str, value: float, axes: _Axes) -> list[Spec
     text = {
         "type": "text",
         "style": "ceiling-name",
-        **(upright if channel == "x" else {"dy": -7, "align": "left", "x": 6}),
+        **(upright if channel == "x" else {"dy": -7, "align": "right", "x": WIDTH - 60}),
     }
     return [
         {"data": data, "mark": {"type": "rule", "style": "ceiling"}, "encoding": {channel: at}},
@@ -189,10 +189,10 @@ def _points(panel: Panel, axes: _Axes) -> Spec:
     return {
         "name": "points_of_layers",
         "params": [picked],
-        "mark": {"type": "point", "strokeWidth": 1.6, "clip": True, "tooltip": {"expr": POINT}},
+        "mark": {"type": "point", "strokeWidth": 1.6, "clip": True, "tooltip": {"expr": of_quantities("xt", "ty")}},
         "encoding": {
             "x": axes.x("xt_nats"), "y": axes.y("ty_nats"), "color": colour, "fill": colour,
-            "shape": layer_shape(panel.layers), "opacity": unless_picked(1),
+            "shape": layer_shape(panel.layers), "opacity": unless_picked(1.0),
             # Hollow: do not trust this one without reading why.
             "fillOpacity": {"condition": {"test": "datum.flagged", "value": 0}, "value": 0.9},
             "size": {"condition": {"test": "datum.step == datum.last_step", "value": sizes[0]}, "value": sizes[1]},
@@ -204,7 +204,7 @@ def _names(panel: Panel, axes: _Axes) -> list[Spec]:
     """Names beside the last points, on a halo of the background's colour."""
     lookup = {"data": {"values": _labels(panel, axes)}, "key": "text", "fields": ["text", "dx", "dy", "align"]}
     place = {"dx": {"expr": "datum.dx"}, "dy": {"expr": "datum.dy"}, "align": {"expr": "datum.align"}}
-    at = {"x": axes.x("xt_nats"), "y": axes.y("ty_nats"), "text": {"field": "text"}, "opacity": unless_picked(1)}
+    at = {"x": axes.x("xt_nats"), "y": axes.y("ty_nats"), "text": {"field": "text"}, "opacity": unless_picked(1.0)}
     return [
         {
             "transform": [*_LAST[1:], {"lookup": "layer", "from": lookup}, {"filter": "isValid(datum.text)"}],

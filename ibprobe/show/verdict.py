@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ibprobe.record.flags import FLAGS
@@ -47,12 +47,11 @@ def verdict(panels: Sequence[Panel]) -> Verdict:
     Args:
         panels: one a split and channel.
     """
-    several = len(panels) > 1
     return Verdict(
         tuple(text for p in panels for text in _fitted(p)),
-        tuple(text for p in panels for text in _compressed(p)),
-        tuple(text for p in panels for text in _flagged(p, several, about_layers=True)),
-        tuple(text for p in panels for text in _flagged(p, several, about_layers=False)),
+        (*(text for p in panels for text in _compressed(p)), *_held(panels)),
+        tuple(_flagged(panels, about_layers=True)),
+        tuple(_flagged(panels, about_layers=False)),
         tuple(_unknown(panels)),
     )
 
@@ -81,18 +80,28 @@ def _fitted(panel: Panel) -> list[str]:
 
 
 def _compressed(panel: Panel) -> list[str]:
-    by: dict[str, list[Change]] = defaultdict(list)
-    for change in changes(panel, "I_XT").values():
-        by[change.verdict].append(change)
-    on = _on(panel)
-    said = []
-    if by["compressed"]:
-        most = sorted(by["compressed"], key=lambda c: -c.nats)
-        rest = f"; {_few(f'{c.layer} by {c.nats:.2f}' for c in most[1:])}" if len(most) > 1 else ""
-        said.append(f"{_count(most, panel)} {on}: {_fell(most[0])}{rest}.")
-    if by["held"]:
-        said.append(f"{_few(c.layer for c in by['held'])} did not compress {on} (by less than {TELLING:g} nats).")
-    return said
+    most = sorted(_changed(panel, "compressed"), key=lambda c: -c.nats)
+    if not most:
+        return []
+    rest = f"; {_few(f'{c.layer} by {c.nats:.2f}' for c in most[1:])}" if len(most) > 1 else ""
+    return [f"{_count(most, panel)} {_on(panel)}: {_fell(most[0])}{rest}."]
+
+
+def _changed(panel: Panel, verdict: str) -> list[Change]:
+    return [c for c in changes(panel, "I_XT").values() if c.verdict == verdict]
+
+
+def _held(panels: Sequence[Panel]) -> list[str]:
+    found = [(_few(c.layer for c in held), panel) for panel in panels if (held := _changed(panel, "held"))]
+    return [f"{names} did not compress {on} (by less than {TELLING:g} nats)." for names, on in _together(found)]
+
+
+def _together(found: Iterable[tuple[str, Panel]]) -> list[tuple[str, str]]:
+    """The same thing on several sets of rows is said once."""
+    by: dict[str, list[str]] = defaultdict(list)
+    for text, panel in found:
+        by[text].append(_ROWS.get(panel.split, panel.split))
+    return [(text, f"on {' and '.join(rows)}") for text, rows in by.items()]
 
 
 def _fell(change: Change) -> str:
@@ -115,32 +124,37 @@ def _few(names: Iterable[str]) -> str:
     return ", ".join(shown[:_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
-def _flagged(panel: Panel, several: bool, *, about_layers: bool) -> list[str]:
+def _flagged(panels: Sequence[Panel], *, about_layers: bool) -> list[str]:
     """Flags of the last values, each with its layers: those about the layers, or those about the numbers."""
-    last = {(e.layer, e.quantity): e for e in panel.records if e.headline and e.estimator == panel.xt[0].estimator}
+    found = [(f"{whose} ({flag})", panel) for panel in panels for flag, whose in _by_flag(panel, about_layers)]
+    told = _together(sorted(found, key=lambda item: item[0]))
+    return [f"{whose}{f' {on}' if len(panels) > 1 else ''}: {_meaning(whose)}" for whose, on in told]
+
+
+def _meaning(whose: str) -> str:
+    return FLAGS[whose.rpartition("(")[2].rstrip(")")].meaning
+
+
+def _by_flag(panel: Panel, about_layers: bool) -> list[tuple[str, str]]:
+    last = {(e.layer, e.quantity): e for e in panel.records if e.headline}
     by: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for e in last.values():
         for flag in e.flags:
             if (flag in _OF_LAYERS) == about_layers and (about_layers or e.quantity in ("I_XT", "I_TY")):
                 by[flag][shown_name(e.layer)].append(SYMBOLS[e.quantity])
-    on = f" {_on(panel)}" if several else ""
-    return [
-        f"{_whose(flag, layers, panel, about_layers)}{on}: {FLAGS[flag].meaning}" for flag, layers in sorted(by.items())
-    ]
+    return [(flag, _whose(layers, panel, about_layers)) for flag, layers in by.items()]
 
 
-def _whose(flag: str, layers: dict[str, list[str]], panel: Panel, about_layers: bool) -> str:
+def _whose(layers: Mapping[str, Sequence[str]], panel: Panel, about_layers: bool) -> str:
     whose = "all layers" if len(layers) == len(panel.layers) > 1 else _few(layers)
-    if about_layers:
-        return f"{whose} ({flag})"
     symbols = sorted({symbol for of in layers.values() for symbol in of})
-    return f"{' and '.join(symbols)} of {whose} ({flag})"
+    return whose if about_layers else f"{' and '.join(symbols)} of {whose}"
 
 
 def _unknown(panels: Sequence[Panel]) -> list[str]:
     said: list[str] = []
     for panel in panels:
-        undecided = [c for c in changes(panel, "I_XT").values() if c.verdict == "not decided"]
+        undecided = _changed(panel, "not decided")
         if undecided:
             shown = _few(f"{c.layer} ({c.nats:.2f} [{c.low:.2f}, {c.high:.2f}])" for c in undecided)
             said.append(
