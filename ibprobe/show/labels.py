@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
+
+_T = TypeVar("_T")
 
 _CHARACTER, _LINE, _MARK = 6.6, 14.0, 12.0
 """Pixels of a character, of a line of text and of a point, at 12 px."""
@@ -66,7 +69,7 @@ def place_labels(
     small = [_around(x, y, _MARK / 2) for x, y in crowd]
     found: list[Label] = []
     taken: list[_Box] = []
-    for name, x, y in [*points[:1], *points[1:][-1:], *points[1:-1]]:
+    for name, x, y in _by_rank(points):
         own = _around(x, y, _MARK)
         free = [
             (label, box)
@@ -94,6 +97,20 @@ def spread(positions: Sequence[float], gap: float, low: int, high: int) -> list[
     return placed
 
 
+def standing_free(positions: Sequence[float], gap: float) -> list[int]:
+    """Which of the positions to keep so that all are ``gap`` apart: the first, the last, then in order."""
+    kept: list[int] = []
+    for i in _by_rank(range(len(positions))):
+        if all(abs(positions[i] - positions[j]) >= gap for j in kept):
+            kept.append(i)
+    return sorted(kept)
+
+
+def _by_rank(items: Sequence[_T]) -> list[_T]:
+    """The first and the last layer before those between them."""
+    return [*items[:1], *items[1:][-1:], *items[1:-1]]
+
+
 def _around(x: float, y: float, size: float) -> _Box:
     return _Box(x - size / 2, y - size / 2, x + size / 2, y + size / 2)
 
@@ -102,4 +119,4 @@ def _candidates(name: str, x: float, y: float) -> Iterator[tuple[Label, _Box]]:
     wide = _CHARACTER * len(name)
     for dx, dy, align in _OFFSETS:
         start = x + dx - {"left": 0.0, "center": wide / 2, "right": wide}[align]
-        yield Label(name, dx, dy, align), _Box(start, y + dy - _LINE / 2, start + wide, y + dy + _LINE / 2)
+        yield Label(name, dx, dy, align), _Box(start - 3, y + dy - _LINE / 2, start + wide + 3, y + dy + _LINE / 2)

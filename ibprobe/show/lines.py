@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from ibprobe.record.records import Logged
-from ibprobe.show.labels import spread
+from ibprobe.show.labels import spread, standing_free
 from ibprobe.show.layers import FEW_LAYERS, depth_colour, layer_shape, unless_picked
 from ibprobe.show.panels import Panel, comparable, last_rows
 from ibprobe.show.theme import Spec
@@ -124,23 +124,16 @@ def _ceiling(panel: Panel, quantity: str, low: float, high: float) -> list[Spec]
 
 
 def _names(panel: Panel, q: str, domain: tuple[float, float]) -> list[Spec]:
-    """Names at the right of the last points, moved apart; of many layers, as many as have room."""
-    drawn = [r for r in panel.rows if isinstance(r[f"{q}_nats"], float)]
-    last = last_rows(drawn)
-    room = int(HEIGHT / _LINE)
-    if len(last) > room:
-        last = [last[round(i * (len(last) - 1) / (room - 1))] for i in range(room)]
-    wanted = [HEIGHT * (1 - (r[f"{q}_nats"] - domain[0]) / (domain[1] - domain[0])) for r in last]
-    heights = spread(wanted, _LINE, 0, HEIGHT)
-    names = [{"text": row["layer"], "order": row["order"], "at": y} for row, y in zip(last, heights, strict=True)]
+    """Names at the right of the last points: a few are moved apart, of many those that stand free are shown."""
+    last = [r for r in last_rows(panel.rows) if isinstance(r[f"{q}_nats"], float)]
+    wanted: list[float] = [HEIGHT * (1 - (r[f"{q}_nats"] - domain[0]) / (domain[1] - domain[0])) for r in last]
+    few = len(last) <= FEW_LAYERS
+    heights = spread(wanted, _LINE, 0, HEIGHT) if few else wanted
+    shown = range(len(last)) if few else standing_free(wanted, _LINE)
+    names = [{"text": last[i]["layer"], "at": heights[i]} for i in shown]
     at: dict[str, Any] = {"field": "at", "type": "quantitative", "scale": None}
-    return [
-        {
-            "data": {"values": names},
-            "mark": {"type": "text", "align": "left", "baseline": "middle", "x": WIDTH + 8, "style": "ink"},
-            "encoding": {"y": at, "text": {"field": "text"}},
-        }
-    ]
+    text = {"type": "text", "align": "left", "baseline": "middle", "x": WIDTH + 8, "style": "ink"}
+    return [{"data": {"values": names}, "mark": text, "encoding": {"y": at, "text": {"field": "text"}}}]
 
 
 def curves(logged: Sequence[Logged], name: str, title: str, *, steps: StepScale = "log") -> Spec:

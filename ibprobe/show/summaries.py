@@ -44,9 +44,13 @@ def compression(panels: Sequence[Panel]) -> Spec:
         "layer": [
             {**zero, "encoding": {"x": {"field": "at", **fall}}},
             _span("muted", at, "low", "high", fall),
-            _dot(at, fall, _FALL) | {"encoding": {**_dot(at, fall, _FALL)["encoding"], "shape": of_panel}},
+            *_dots({**at, "x": {"field": "nats", **fall}, "shape": of_panel}, _FALL),
         ],
     }
+
+
+def _nats(title: str) -> Spec:
+    return {"type": "quantitative", "title": title, "axis": {"tickCount": 8}}
 
 
 def _layer_axis(names: Sequence[str]) -> Spec:
@@ -59,11 +63,17 @@ def _span(style: str, at: Spec, low: str, high: str, scale: Spec) -> Spec:
     return {"mark": mark, "encoding": {**at, "x": {"field": low, **scale}, "x2": {"field": high}}}
 
 
-def _dot(at: Spec, scale: Spec, tooltip: str) -> Spec:
-    """A point with its tooltip, hollow where it is flagged."""
-    hollow = {"condition": {"test": "datum.flags != ''", "value": 0}, "value": 1}
-    mark = {"type": "point", "style": "dot", "size": 60, "strokeWidth": 1.6, "tooltip": {"expr": tooltip}}
-    return {"mark": mark, "encoding": {**at, "x": {"field": "nats", **scale}, "fillOpacity": hollow}}
+def _dots(encoding: Spec, tooltip: str) -> list[Spec]:
+    """Points with their tooltip: full ones, and hollow ones where they are flagged."""
+    look = {"type": "point", "style": "ink", "size": 60, "strokeWidth": 1.6, "opacity": 1, "tooltip": {"expr": tooltip}}
+    return [
+        {
+            "transform": [{"filter": f"(datum.flags == '') == {str(full).lower()}"}],
+            "mark": {**look, "filled": full},
+            "encoding": encoding,
+        }
+        for full in (True, False)
+    ]
 
 
 _FALL = (
@@ -90,7 +100,7 @@ def critics(panel: Panel, quantity: Literal["I_XT", "I_TY"]) -> Spec | None:
         return None
     rows = [_pair(bracket, critic) for bracket, critic in pairs]
     at = {"y": _layer_axis([row["layer"] for row in rows])}
-    nats = {"type": "quantitative", "title": panel.axis(quantity)}
+    nats = _nats(panel.axis(quantity))
     bracket = {"x": {"field": "low", **nats}, "x2": {"field": "high"}}
     return {
         "title": {"text": panel.title, "subtitle": "bar: bracket · point, line: critic on unseen rows, 95 % interval"},
@@ -103,7 +113,7 @@ def critics(panel: Panel, quantity: Literal["I_XT", "I_TY"]) -> Spec | None:
                 "encoding": {**at, **bracket},
             },
             _span("ink", at, "ci_low", "ci_high", nats),
-            _dot(at, nats, _CRITIC),
+            *_dots({**at, "x": {"field": "nats", **nats}}, _CRITIC),
         ],
     }
 

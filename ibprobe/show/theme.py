@@ -18,7 +18,7 @@ _RAMPS = {
         "#c2df23", "#86d549", "#52c569", "#2ab07f", "#1e9b8a", "#25858e", "#2d708e", "#38588c", "#433e85", "#440154",
     ),
     "dark": (
-        "#46337f", "#3e4c8a", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#a8db34", "#d2e21b", "#fde725",
+        "#3b528b", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#a8db34", "#d2e21b", "#fde725",
     ),
 }  # fmt: skip
 _INKS = {
@@ -49,7 +49,6 @@ def config(look: Look = "light") -> Spec:
             "ceiling": {"color": of["muted"], "strokeDash": [5, 4], "strokeWidth": 1},
             "ceiling-name": {"color": of["muted"], "fontSize": 11},
             "ink": {"color": of["ink"]},
-            "dot": {"stroke": of["ink"], "fill": of["ink"]},
             "bracket": {"color": _RAMPS[look][4]},
             "halo": {"color": of["background"], "stroke": of["background"], "strokeWidth": 4, "strokeJoin": "round"},
             "muted": {"color": of["muted"]},
