@@ -17,6 +17,7 @@ from ibprobe.version import __version__
 
 if TYPE_CHECKING:
     from ibprobe.record.records import Records
+    from ibprobe.show.theme import Look
 
 
 class _OneLineErrors(click.Group):
@@ -159,26 +160,23 @@ def export(run: Path, out: Path) -> None:
 )
 @click.option("--separate", is_flag=True, help="Show runs that differ by their seed side by side, not as their mean.")
 def report(
-    runs: tuple[Path, ...], out: Path | None, png: Path | None, svg: Path | None, look: Any, separate: bool
+    runs: tuple[Path, ...], out: Path | None, png: Path | None, svg: Path | None, look: Look, separate: bool
 ) -> None:
     """Write what each RUN recorded as one HTML page: verdict, information plane, curves, tables.
 
     The page needs no network. Runs that differ by their seed only are shown as their mean.
     """
-    from ibprobe.show.report import save_pictures, write_report
+    from ibprobe.show.pictures import save_pictures
+    from ibprobe.show.report import write_report
 
-    console, average = Console(stderr=True), not separate
-    with console.status("reading") as status:
+    page = out or (None if png or svg else Path("report.html"))
+    with Console(stderr=True).status("reading") as status:
         found, damaged = _read_runs(runs)
         status.update("drawing")
-        page = write_report(found, out or Path("report.html"), average=average) if out or not (png or svg) else None
-        drawn = [
-            path
-            for folder, kind in ((png, "png"), (svg, "svg"))
-            if folder
-            for path in save_pictures(found, folder, kind, look=look, average=average)  # type: ignore[arg-type]  # as in the line above
-        ]
-    for path in [*([page] if page else []), *drawn]:
+        written = [write_report(found, page, average=not separate)] if page else []
+        written += save_pictures(found, png, "png", look=look, average=not separate) if png else []
+        written += save_pictures(found, svg, "svg", look=look, average=not separate) if svg else []
+    for path in written:
         click.echo(f"{path} ({path.stat().st_size / 1000:,.0f} kB)")
     sys.exit(1 if damaged else 0)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean, median, stdev
 from typing import Any
 
+from ibprobe.errors import BadInput
 from ibprobe.record.records import Estimate, Logged, Records
 from ibprobe.record.rundir import plain
 
@@ -49,6 +50,19 @@ def cases(runs: Sequence[tuple[str, Records]], *, average: bool = True) -> list[
         groups[json.dumps(plain(_settings(records.meta)), sort_keys=True) if average else name].append((name, records))
     settings = [_settings(of[0][1].meta) for of in groups.values()]
     return [_case(of, _told_apart(own, settings)) for of, own in zip(groups.values(), settings, strict=True)]
+
+
+def measured_cases(runs: Sequence[tuple[str, Records]], *, average: bool = True) -> list[Case]:
+    """:func:`cases` of the runs that hold something.
+
+    Raises:
+        BadInput: none does; the message says why not, as far as the runs do.
+    """
+    measured = [(name, records) for name, records in runs if len(records)]
+    if not measured:
+        why = "; ".join(dict.fromkeys(str(e) for _, records in runs for e in records.events)) or "nothing was recorded"
+        raise BadInput(f"there is nothing to show, for no run holds an estimate: {why}")
+    return cases(measured, average=average)
 
 
 def _settings(meta: Mapping[str, Any]) -> dict[str, Any]:

@@ -109,6 +109,18 @@ def comparable(panel: Panel, others: Sequence[Panel]) -> list[Panel]:
     return [p for p in others if _channel(p) == _channel(panel) and _same_views(p, panel)]
 
 
+def together(found: Sequence[Panel]) -> list[list[Panel]]:
+    """Panels in groups that may share an axis."""
+    groups: list[list[Panel]] = []
+    for panel in found:
+        group = next((g for g in groups if panel in comparable(g[0], [panel])), None)
+        if group is None:
+            groups.append([panel])
+        else:
+            group.append(panel)
+    return groups
+
+
 def _channel(panel: Panel) -> tuple[Any, ...]:
     e = panel.xt[0]
     return (e.noise, e.sigma, e.target, e.mode)

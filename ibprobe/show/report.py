@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from ibprobe.errors import BadInput, MissingExtra
+from ibprobe.errors import BadInput
 from ibprobe.record.records import Records
-from ibprobe.show.cases import Case, cases
+from ibprobe.show.cases import Case, measured_cases
 from ibprobe.show.lines import curves, lines
 from ibprobe.show.page import Page
-from ibprobe.show.panels import Panel, comparable, panels
-from ibprobe.show.plane import plane
+from ibprobe.show.panels import Panel, panels, together
 from ibprobe.show.summaries import compression, critics, sweep
 from ibprobe.show.tables import events_table, finals_table, flags_table, measurement_table
-from ibprobe.show.theme import Look, Spec, themed
-
-Runs = Sequence[tuple[str, Records]]
+from ibprobe.show.theme import Spec
 
 
-def write_report(runs: Runs, path: str | Path, *, average: bool = True) -> Path:
+def write_report(runs: Sequence[tuple[str, Records]], path: str | Path, *, average: bool = True) -> Path:
     """Write one self-contained HTML page about one or more runs.
 
     Args:
@@ -46,8 +42,8 @@ def write_report(runs: Runs, path: str | Path, *, average: bool = True) -> Path:
     return target
 
 
-def _page(runs: Runs, average: bool) -> Page:
-    found = _cases(runs, average)
+def _page(runs: Sequence[tuple[str, Records]], average: bool) -> Page:
+    found = measured_cases(runs, average=average)
     own = [panels([case]) for case in found]
     everything = [panel for of_case in own for panel in of_case]
     page = Page(_title(runs), _subtitle(found))
@@ -63,15 +59,7 @@ def _page(runs: Runs, average: bool) -> Page:
     return page
 
 
-def _cases(runs: Runs, average: bool) -> list[Case]:
-    measured = [(name, records) for name, records in runs if len(records)]
-    if not measured:
-        why = "; ".join(dict.fromkeys(str(e) for _, records in runs for e in records.events)) or "nothing was recorded"
-        raise BadInput(f"there is nothing to show, for no run holds an estimate: {why}")
-    return cases(measured, average=average)
-
-
-def _title(runs: Runs) -> str:
+def _title(runs: Sequence[tuple[str, Records]]) -> str:
     return f"Information plane of {runs[0][0]}" if len(runs) == 1 else f"Information planes of {len(runs)} runs"
 
 
@@ -105,7 +93,7 @@ def _add_charts(page: Page, found: Sequence[Case], everything: Sequence[Panel]) 
         "Compression",
         "Peak minus final value of I(X; T+ε) at this noise: how many fewer inputs the layer tells apart. The interval"
         " is paired where rows and noise were the same at both steps, and holds for all earlier steps at once.",
-        [(compression(same), None) for same in _comparable(moving)],
+        [(compression(same), None) for same in together(moving)],
     )
     page.add_section(
         "Critics beside brackets",
@@ -120,70 +108,3 @@ def _curves(found: Sequence[Case]) -> list[Spec]:
         names = dict.fromkeys(name for entry in case.records.logged for name in entry.values)
         made += [curves(case.records.logged, name, f"{name} · {case.name}") for name in names]
     return made
-
-
-def _comparable(found: Sequence[Panel]) -> list[list[Panel]]:
-    groups: list[list[Panel]] = []
-    for panel in found:
-        group = next((g for g in groups if panel in comparable(g[0], [panel])), None)
-        if group is None:
-            groups.append([panel])
-        else:
-            group.append(panel)
-    return groups
-
-
-def pictures(runs: Runs, *, average: bool = True) -> dict[str, Spec]:
-    """The planes, lines and compression of runs by file name, as specifications that stand alone."""
-    found = _cases(runs, average)
-    everything = panels(found)
-    made: dict[str, Spec] = {}
-    for number, panel in enumerate(everything):
-        name = f"{number + 1}-{panel.split}" if len(everything) > 1 else panel.split
-        if panel.ty:
-            made[f"plane-{name}"] = plane(panel, beside=everything)
-        if len(panel.steps) > 1:
-            made[f"input-{name}"] = lines(panel, "I_XT", beside=everything)
-            made |= {f"target-{name}": lines(panel, "I_TY", beside=everything)} if panel.ty else {}
-    moving = [p for p in everything if len(p.steps) > 1]
-    for number, group in enumerate(_comparable(moving)):
-        made["compression" + (f"-{number + 1}" if number else "")] = compression(group)
-    return made
-
-
-def save_pictures(
-    runs: Runs, folder: str | Path, kind: Literal["png", "svg"], *, look: Look = "light", average: bool = True
-) -> list[Path]:
-    """Write every picture of the report as a file.
-
-    Args:
-        runs: name and records of each.
-        folder: where; it is created.
-        kind: ``png`` (twice the resolution of a screen) or ``svg``.
-        look: ``light`` or ``dark``.
-        average: as for :func:`write_report`.
-
-    Raises:
-        BadInput: no run holds an estimate.
-        MissingExtra: vl-convert-python is not installed.
-    """
-    target = Path(folder)
-    target.mkdir(parents=True, exist_ok=True)
-    written = []
-    for name, spec in pictures(runs, average=average).items():
-        path = target / f"{name}.{kind}"
-        path.write_bytes(rendered(themed(spec, look), kind))
-        written.append(path)
-    return written
-
-
-def rendered(spec: Mapping[str, Any], kind: Literal["png", "svg"]) -> bytes:
-    """A picture of a specification, drawn without a browser."""
-    try:
-        import vl_convert
-    except ImportError as e:
-        raise MissingExtra("drawing pictures", "vl-convert-python", "report") from e
-    text = json.dumps(spec)
-    if kind == "svg":
-        return bytes(vl_convert.vegalite_to_svg(text).encode())
-    return bytes(vl_convert.vegalite_to_png(text, scale=2))

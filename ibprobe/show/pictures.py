@@ -1,0 +1,75 @@
+"""The pictures of the report as files of their own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from ibprobe.errors import MissingExtra
+from ibprobe.record.records import Records
+from ibprobe.show.cases import measured_cases
+from ibprobe.show.lines import lines
+from ibprobe.show.panels import panels, together
+from ibprobe.show.plane import plane
+from ibprobe.show.summaries import compression
+from ibprobe.show.theme import Look, Spec, themed
+
+Kind = Literal["png", "svg"]
+
+
+def pictures(runs: Sequence[tuple[str, Records]], *, average: bool = True) -> dict[str, Spec]:
+    """The planes, lines and compression of runs by file name, as specifications that stand alone."""
+    found = measured_cases(runs, average=average)
+    everything = panels(found)
+    made: dict[str, Spec] = {}
+    for number, panel in enumerate(everything):
+        name = f"{number + 1}-{panel.split}" if len(everything) > 1 else panel.split
+        if panel.ty:
+            made[f"plane-{name}"] = plane(panel, beside=everything)
+        if len(panel.steps) > 1:
+            made[f"input-{name}"] = lines(panel, "I_XT", beside=everything)
+            made |= {f"target-{name}": lines(panel, "I_TY", beside=everything)} if panel.ty else {}
+    moving = [p for p in everything if len(p.steps) > 1]
+    for number, group in enumerate(together(moving)):
+        made["compression" + (f"-{number + 1}" if number else "")] = compression(group)
+    return made
+
+
+def save_pictures(
+    runs: Sequence[tuple[str, Records]], folder: str | Path, kind: Kind, *, look: Look = "light", average: bool = True
+) -> list[Path]:
+    """Write every picture of the report as a file.
+
+    Args:
+        runs: name and records of each.
+        folder: where; it is created.
+        kind: ``png`` (twice the resolution of a screen) or ``svg``.
+        look: ``light`` or ``dark``.
+        average: as for :func:`write_report`.
+
+    Raises:
+        BadInput: no run holds an estimate.
+        MissingExtra: vl-convert-python is not installed.
+    """
+    target = Path(folder)
+    target.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, spec in pictures(runs, average=average).items():
+        path = target / f"{name}.{kind}"
+        path.write_bytes(rendered(themed(spec, look), kind))
+        written.append(path)
+    return written
+
+
+def rendered(spec: Mapping[str, Any], kind: Kind) -> bytes:
+    """A picture of a specification, drawn without a browser."""
+    try:
+        import vl_convert
+    except ImportError as e:
+        raise MissingExtra("drawing pictures", "vl-convert-python", "report") from e
+    text = json.dumps(spec)
+    if kind == "svg":
+        return bytes(vl_convert.vegalite_to_svg(text).encode())
+    return bytes(vl_convert.vegalite_to_png(text, scale=2))
