@@ -228,7 +228,7 @@ class Records(Sequence[Estimate]):
         *,
         split: str | None = None,
         look: Literal["light", "dark"] = "light",
-    ) -> alt.Chart:
+    ) -> alt.LayerChart:
         """Draw the records as an Altair chart: show it in a notebook, or ``.save("plane.png")`` it.
 
         Args:

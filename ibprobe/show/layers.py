@@ -36,6 +36,12 @@ def depth_colour(layers: Sequence[str]) -> Spec:
     }  # fmt: skip
 
 
+def picked(layers: Sequence[str], view: str, *, legend: bool = True) -> Spec:
+    """The layer that was clicked on, among the points of a view or in the legend."""
+    bound = {"bind": "legend"} if legend and len(layers) <= FEW_LAYERS else {}
+    return {"name": "picked", "select": {"type": "point", "fields": ["layer"]}, "views": [view], **bound}
+
+
 def unless_picked(opacity: float) -> Spec:
     """Faint where another layer is picked."""
     return {"condition": {"param": "picked", "value": opacity, "empty": True}, "value": 0.06}

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from ibprobe.record.records import Logged
 from ibprobe.show.labels import spread, standing_free
-from ibprobe.show.layers import FEW_LAYERS, depth_colour, layer_shape, unless_picked
+from ibprobe.show.layers import FEW_LAYERS, depth_colour, layer_shape, picked, unless_picked
 from ibprobe.show.panels import Panel, comparable, last_rows
 from ibprobe.show.theme import Spec
 from ibprobe.show.tooltip import of_quantities
@@ -44,6 +44,7 @@ def lines(
         "title": f"{WHAT[quantity]} · {panel.title}",
         "width": WIDTH,
         "height": HEIGHT,
+        "params": [picked(panel.layers, "points_of_lines", legend=False)],
         "data": {"name": "points"},
         "datasets": {"points": panel.rows},
         "transform": [
@@ -63,7 +64,6 @@ def _marks(panel: Panel, q: str, at: Spec, value: Spec) -> list[Spec]:
     few = len(panel.layers) <= FEW_LAYERS
     shared = {"x": at, "color": depth_colour(panel.layers), "detail": {"field": "layer"}}
     band = {"y": value | {"field": f"{q}_low"}, "y2": {"field": f"{q}_high"}}
-    picked: Spec = {"name": "picked", "select": {"type": "point", "fields": ["layer"], "on": "click"}}
     hollow = {"condition": {"test": "datum.flagged", "value": 0}, "value": 0.9}
     filled = {"fill": shared["color"], "fillOpacity": hollow, "shape": layer_shape(panel.layers, legend=False)}
     tooltip = {"expr": of_quantities(q)}
@@ -77,7 +77,7 @@ def _marks(panel: Panel, q: str, at: Spec, value: Spec) -> list[Spec]:
             "encoding": {**shared, "y": value, "opacity": unless_picked(1.0)},
         },
         {
-            "params": [picked],
+            "name": "points_of_lines",
             "mark": {"type": "point", "size": 34 if few else 8, "tooltip": tooltip},
             "encoding": {**shared, **filled, "y": value, "opacity": unless_picked(1.0)},
         },

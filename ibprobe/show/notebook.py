@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Kind = Literal["plane", "I_XT", "I_TY", "compression", "sigma"]
 
 
-def chart(records: Records, kind: str, split: str | None, look: Look) -> alt.Chart:
+def chart(records: Records, kind: str, split: str | None, look: Look) -> alt.LayerChart:
     """One picture of the records as an Altair chart, to be shown, changed or saved.
 
     Raises:
@@ -34,7 +34,7 @@ def chart(records: Records, kind: str, split: str | None, look: Look) -> alt.Cha
         import altair as alt
     except ImportError as e:
         raise MissingExtra("plot", "altair", "report") from e
-    drawn: alt.Chart = alt.Chart.from_dict(themed(_spec(records, kind, split), look), validate=False)
+    drawn: alt.LayerChart = alt.LayerChart.from_dict(themed(_spec(records, kind, split), look), validate=False)
     return drawn
 
 

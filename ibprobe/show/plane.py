@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 from ibprobe.show.labels import place_labels
-from ibprobe.show.layers import FEW_LAYERS, layer_shape, step_colour, unless_picked
+from ibprobe.show.layers import FEW_LAYERS, layer_shape, picked, step_colour, unless_picked
 from ibprobe.show.panels import Panel, comparable, last_rows
 from ibprobe.show.theme import Spec
 from ibprobe.show.tooltip import of_quantities
@@ -48,7 +48,7 @@ def plane(panel: Panel, *, beside: Sequence[Panel] = (), frontier: Points = ()) 
         "title": {"text": panel.title, "subtitle": _how_to_read(panel)},
         "width": WIDTH,
         "height": HEIGHT,
-        "params": [{"name": "snapshot", "value": last, "bind": slider}],
+        "params": [{"name": "snapshot", "value": last, "bind": slider}, picked(panel.layers, "points_of_layers")],
         "data": {"name": "points"},
         "datasets": {"points": panel.rows},
         "transform": [
@@ -181,14 +181,10 @@ def _whiskers(panel: Panel, axes: _Axes) -> list[Spec]:
 
 
 def _points(panel: Panel, axes: _Axes) -> Spec:
-    picked: Spec = {"name": "picked", "select": {"type": "point", "fields": ["layer"]}}
-    if len(panel.layers) <= FEW_LAYERS:
-        picked["bind"] = "legend"
     colour = step_colour(panel.steps)
     sizes = (110, 34) if len(panel.layers) <= FEW_LAYERS else (70, 6)
     return {
         "name": "points_of_layers",
-        "params": [picked],
         "mark": {"type": "point", "strokeWidth": 1.6, "clip": True, "tooltip": {"expr": of_quantities("xt", "ty")}},
         "encoding": {
             "x": axes.x("xt_nats"), "y": axes.y("ty_nats"), "color": colour, "fill": colour,
