@@ -6,6 +6,7 @@ from ibprobe.errors import BadInput, BadRun, MissingExtra, ProbeError, UnknownNa
 from ibprobe.estimate.pairs import Pair, Reading
 from ibprobe.hookspecs import EstimatorPlugin, hookimpl
 from ibprobe.probe import IBProbe
+from ibprobe.record.alerts import Alert
 from ibprobe.record.guards import Violation, check_plane
 from ibprobe.record.records import Estimate, Event, Records
 from ibprobe.record.rundir import load_run
@@ -15,6 +16,7 @@ from ibprobe.sweep import SigmaChoice, choose_sigma, sigma_sweep
 from ibprobe.version import __version__ as __version__
 
 __all__ = [
+    "Alert",
     "BadInput",
     "BadRun",
     "Estimate",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Any
 
 
 class ProbeError(Exception):
@@ -37,4 +38,13 @@ class MissingExtra(ProbeError, ImportError):
 
 
 class BadRun(ProbeError):
-    """A run directory that is missing, foreign, damaged, or taken by another run."""
+    """A run directory that is missing, foreign, damaged, or taken by another run.
+
+    Args:
+        message: what is wrong with it.
+        records: what could be read nevertheless, as :class:`ibprobe.Records`.
+    """
+
+    def __init__(self, message: str, records: Any = None) -> None:
+        super().__init__(message)
+        self.records = records

@@ -25,6 +25,7 @@ from ibprobe.errors import BadInput
 from ibprobe.estimate.channel import Channel, Noise, Target
 from ibprobe.estimate.estimators import LayerEstimator
 from ibprobe.plugins import beside_brackets
+from ibprobe.record.alerts import AlertCallback
 from ibprobe.record.records import Event, Records
 from ibprobe.record.rundir import RunDir, new_run_dir
 from ibprobe.runtime import InlineRuntime
@@ -65,6 +66,8 @@ class IBProbe:
         sinks: ``"auto"``, names, sink objects or a list of them. The run directory is always written.
         run_dir: where; ``runs/ib/<UTC time>-<id>`` by default.
         config: the run's own settings, kept with the records.
+        on_flag: called with an :class:`ibprobe.Alert`, once, when a layer collapses, memorises or cannot be trusted, or
+            when the probe is disarmed.
         seed: of noise, critics, and what the model draws while it is replayed.
 
     Raises:
@@ -93,6 +96,7 @@ class IBProbe:
         sinks: SinkSpec = "auto",
         run_dir: str | Path | None = None,
         config: Mapping[str, Any] | None = None,
+        on_flag: AlertCallback | None = None,
         seed: int = 0,
     ) -> None:
         check_options(model, mode, rows, view)
@@ -115,7 +119,7 @@ class IBProbe:
             **draws.meta,
         }  # fmt: skip
         by_layer = LayerEstimator(channel, beside, "mine" if estimator == "auto" else estimator)
-        self._runtime = InlineRuntime(by_layer, estimator, self._budget, meta)
+        self._runtime = InlineRuntime(by_layer, estimator, self._budget, meta, on_flag)
         self._source = _make_source(mode, model, found, rows, view, probe_set, target, draws)
         self._attached = self._armed = self._pending = False
         self._loop = Loop(expects_labels=probe_set is None)
@@ -185,6 +189,27 @@ class IBProbe:
         self._isolated(self._runtime.demanded, self._take, self._loop.step)
         return Records(self.estimates.estimates[before:], meta=self.estimates.meta)
 
+    def log(self, step: int | None = None, **values: Any) -> None:
+        """Keep curves of your own, such as ``loss=0.3``, to be shown beside ours.
+
+        Args:
+            step: optimizer step; by default, those counted so far.
+            **values: numbers; a tensor of one element is read, which waits for its device. What is no number is left
+                out, with one warning.
+        """
+        self._isolated(self._runtime.log, self._loop.step if step is None else step, values)
+
+    def report(self, path: str | Path = "report.html") -> Path:
+        """Write what was measured so far as one HTML page, as ``ibprobe report`` does.
+
+        Raises:
+            BadInput: nothing was measured, or the page cannot be written.
+            MissingExtra: the packages of the ``report`` extra are not installed.
+        """
+        from ibprobe.show.report import write_report
+
+        return write_report([(self.run_dir.name, self.estimates)], path)
+
     @property
     def estimates(self) -> Records:
         """Everything measured so far."""
@@ -215,7 +240,7 @@ class IBProbe:
 
     def _measure_if_due(self) -> None:
         self._measure_if_ready()
-        if self._due(self._loop.step) and not (self.estimates and self.estimates[-1].step == self._loop.step):
+        if self._due(self._loop.step) and not self._runtime.has(self._loop.step):
             self._budget.early += self._pending
             self._pending = self._pending or self._runtime.accepts()
             self._measure_if_ready()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -11,7 +12,8 @@ import torch
 from ibprobe.capture.rows import RowSet
 from ibprobe.errors import NoRows
 from ibprobe.estimate.estimators import LayerEstimator
-from ibprobe.record.records import Estimate, Event, Records
+from ibprobe.record.alerts import Alert, AlertCallback, Alerts
+from ibprobe.record.records import Estimate, Event, Logged, Records, as_number
 from ibprobe.schedule import Budget
 from ibprobe.sinks.fanout import Fanout
 
@@ -19,6 +21,17 @@ log = logging.getLogger("ibprobe")
 
 CRITICS_EVERY = 10
 """With ``critics="auto"``, critics run at every so many-th snapshot and at those that are asked for."""
+
+
+@dataclass(slots=True)
+class _Kept:
+    """Lists, because copying a long run at every step would cost more than measuring it."""
+
+    estimates: list[Estimate] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    logged: list[Logged] = field(default_factory=list)
+    no_numbers: set[str] = field(default_factory=set)
+    """Names that were warned of."""
 
 
 class InlineRuntime:
@@ -29,6 +42,7 @@ class InlineRuntime:
         critics: ``auto``, ``channel`` (never), or the name of an estimator (always).
         budget: keeps the cost below its share.
         meta: what is measured and how.
+        on_flag: called with each alert; one that raises is not called again.
     """
 
     def __init__(
@@ -37,16 +51,28 @@ class InlineRuntime:
         critics: str,
         budget: Budget,
         meta: Mapping[str, Any],
+        on_flag: AlertCallback | None = None,
     ) -> None:
         self._estimator, self._critics, self._budget = estimator, critics, budget
         self._sinks: Fanout | None = None
         self._reported = 0
-        self.records = Records(meta=meta)
+        self._alerts, self._on_flag = Alerts(), on_flag
+        self._meta, self._kept = meta, _Kept()
+
+    @property
+    def records(self) -> Records:
+        """Everything measured and logged so far."""
+        kept = self._kept
+        return Records(tuple(kept.estimates), tuple(kept.events), self._meta, tuple(kept.logged))
+
+    def has(self, step: int) -> bool:
+        """Whether the last estimate is of this step."""
+        return bool(self._kept.estimates) and self._kept.estimates[-1].step == step
 
     def begin(self, sinks: Fanout) -> None:
         """Open the sinks; the run's time counts from here."""
         self._sinks = sinks
-        sinks.open(self.records.meta)
+        sinks.open(self._meta)
         self._budget.start()
 
     def end(self, step: int, where: object) -> None:
@@ -55,8 +81,10 @@ class InlineRuntime:
             why = f"{self._budget.skipped - self._reported} due steps did not fit the budget"
             self.keep(events=[Event(step=step, kind="skipped", why=why)])
             self._reported = self._budget.skipped
+        cost = self._budget.summary()
+        self.keep(events=[Event(step=step, kind="cost", why=cost)])
         if self._sinks is not None:
-            self._sinks.close(f"{self._budget.summary()}; records in {where}")
+            self._sinks.close(f"{cost}; records in {where}")
         self._sinks = None
 
     def tick(self) -> None:
@@ -100,7 +128,7 @@ class InlineRuntime:
         try:
             return self._brackets(take)
         except NoRows as e:
-            if not self.records:
+            if not self._kept.estimates:
                 log.warning("ibprobe: nothing measured: %s", e)
                 self.keep(events=[Event(step=step, kind="skipped", why=str(e))])
             return []
@@ -119,7 +147,35 @@ class InlineRuntime:
                 self.keep(*self._estimator.critics(rows))
 
     def keep(self, estimates: Sequence[Estimate] = (), events: Sequence[Event] = ()) -> None:
-        """Add to the records and send to the sinks."""
-        self.records = self.records.plus(estimates, events)
+        """Add to the records, send to the sinks, and alert whoever wants to know."""
+        alerts = self._alerts.new(estimates, events)
+        told = [*events, *(a.event for a in alerts if a.flag != "disarmed")]  # that one is an event already
+        self._kept.estimates += estimates
+        self._kept.events += told
         if self._sinks is not None:
-            self._sinks.write(estimates, events)
+            self._sinks.write(estimates, told)
+        for alert in alerts:
+            self._tell(alert)
+
+    def _tell(self, alert: Alert) -> None:
+        if alert.flag != "disarmed":  # that is logged where it happens
+            log.warning("ibprobe: %s", alert)
+        if self._sinks is not None:
+            self._sinks.alert(alert)
+        if self._on_flag is not None:
+            try:
+                self._on_flag(alert)
+            except Exception as e:
+                self._on_flag = None
+                log.warning("ibprobe: on_flag failed and is left out from here: %s: %s", type(e).__name__, e)
+
+    def log(self, step: int, values: Mapping[str, Any]) -> None:
+        """Keep what the user logged; what is no number is left out, with one warning."""
+        numbers = {name: number for name, value in values.items() if (number := as_number(value)) is not None}
+        for name in values.keys() - numbers.keys() - self._kept.no_numbers:
+            log.warning("ibprobe: log(%s=…) is left out: expected a number, got %r", name, values[name])
+            self._kept.no_numbers.add(name)
+        if numbers:
+            self._kept.logged.append(Logged(step, numbers))
+            if self._sinks is not None:
+                self._sinks.log(self._kept.logged[-1])

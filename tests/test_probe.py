@@ -127,7 +127,9 @@ def test_a_failure_inside_disarms_with_one_line_and_training_goes_on(
     (message,) = caplog.messages
     assert message.startswith("ibprobe: disarmed at step ")
     assert message.endswith("training goes on: RuntimeError: the estimator broke")
-    assert [(e.kind, e.why) for e in probe.estimates.events] == [("disarmed", "RuntimeError: the estimator broke")]
+    disarmed, cost = probe.estimates.events
+    assert (disarmed.kind, disarmed.why) == ("disarmed", "RuntimeError: the estimator broke")
+    assert cost.kind == "cost"
 
 
 class Full(MemorySink):

@@ -81,7 +81,9 @@ def test_a_spent_budget_skips_critics_and_then_snapshots_and_counts_both(running
     runtime.end(9, "here")
     assert sink.summaries[0].startswith("measured 1 of 3 due steps")
     assert "critics skipped 1×" in sink.summaries[0]
-    assert [(e.step, e.kind, e.why) for e in sink.events] == [(9, "skipped", "2 due steps did not fit the budget")]
+    skipped, cost = sink.events
+    assert (skipped.step, skipped.kind, skipped.why) == (9, "skipped", "2 due steps did not fit the budget")
+    assert (cost.kind, sink.summaries[0]) == ("cost", f"{cost.why}; records in here")
 
 
 def test_records_and_sinks_get_the_same_lines(running: Running) -> None:

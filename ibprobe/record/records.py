@@ -145,6 +145,14 @@ class Logged:
     values: Mapping[str, float]
 
 
+def as_number(value: Any) -> float | None:
+    """A number, or an array or tensor of one element, as a float; None for anything else."""
+    try:
+        return float(value)
+    except (TypeError, ValueError, RuntimeError):
+        return None
+
+
 def _known(kind: type[Estimate] | type[Event], line: Mapping[str, Any]) -> dict[str, Any]:
     names = {f.name for f in fields(kind)}
     return {k: v for k, v in line.items() if k in names}

@@ -1,4 +1,4 @@
-"""A run on disk: ``meta.json``, ``records.jsonl`` and ``events.jsonl``, appended and flushed as they come."""
+"""A run on disk: ``meta.json`` and JSON lines of records, events and the user's curves, appended as they come."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ import math
 import os
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
 
 from ibprobe.errors import BadRun
-from ibprobe.record.records import SCHEMA, Estimate, Event, Records
+from ibprobe.record.records import SCHEMA, Estimate, Event, Logged, Records
 
 ROOT = Path("runs/ib")
+_FILES = ("records", "events", "curves")
+_T = TypeVar("_T")
 
 
 def new_run_dir(root: Path = ROOT) -> Path:
@@ -49,18 +51,23 @@ class RunDir:
             with _writer(self.path / "meta.json", "x") as file:
                 file.write(json.dumps(plain({"schema": SCHEMA, **meta}), indent=1, ensure_ascii=False) + "\n")
         self._begun = True
-        for name in ("records", "events"):
+        for name in _FILES:
             self._files[name] = self._closing.enter_context(_writer(self.path / f"{name}.jsonl", "a"))
 
     def write(self, estimates: Sequence[Estimate], events: Sequence[Event]) -> None:
         """Append and flush."""
         self._append("records", [e.to_dict() for e in estimates])
         self._append("events", [asdict(e) for e in events])
+        self._files["curves"].flush()
 
     def _append(self, name: str, lines: list[dict[str, Any]]) -> None:
         if lines:
             self._files[name].write("".join(json.dumps(plain(line), ensure_ascii=False) + "\n" for line in lines))
             self._files[name].flush()
+
+    def log(self, entry: Logged) -> None:
+        """Append what the user logged; it reaches the disk with the next snapshot."""
+        self._files["curves"].write(json.dumps(plain(asdict(entry)), ensure_ascii=False) + "\n")
 
     def tick(self) -> None:
         """Nothing happens between snapshots."""
@@ -95,54 +102,83 @@ def load_run(path: str | Path) -> Records:
         path: a run directory.
 
     Raises:
-        BadRun: the directory is missing or foreign, its schema is newer, or a line in the middle is damaged.
+        BadRun: the directory is missing or foreign, its schema is newer, or a line in the middle is damaged; its
+            ``records`` hold what could be read nevertheless.
     """
     folder = Path(path)
-    meta = _meta(folder)
-    records, torn = _lines(folder / "records.jsonl")
-    events, torn_events = _lines(folder / "events.jsonl")
-    notes = [
-        Event(step=0, kind="note", why=f"the last line of {name} is torn and was left out")
-        for name, is_torn in (("records.jsonl", torn), ("events.jsonl", torn_events))
-        if is_torn
+    lines = {name: _Lines.of(folder / f"{name}.jsonl") for name in _FILES}
+    meta, problem = _meta(folder)
+    estimates, foreign = _records(Estimate.from_dict, lines["records"].found)
+    events, foreign_events = _records(Event.from_dict, lines["events"].found)
+    logged, foreign_curves = _records(_logged, lines["curves"].found)
+    torn = [f"the last line of {name}.jsonl is torn and was left out" for name, of in lines.items() if of.torn]
+    problems = [
+        *([problem] if problem else []),
+        *(text for of in lines.values() for text in of.damaged),
+        *(f"{folder} holds lines that are no ibprobe records: {e}" for e in foreign + foreign_events + foreign_curves),
     ]
-    try:
-        estimates = tuple(map(Estimate.from_dict, records))
-        return Records(estimates, (*map(Event.from_dict, events), *notes), meta)
-    except (KeyError, TypeError, ValueError) as e:
-        raise BadRun(f"{folder} holds lines that are no ibprobe records: {type(e).__name__}: {e}") from e
+    notes = [Event(step=0, kind="note", why=why) for why in [*torn, *problems]]
+    records = Records(tuple(estimates), (*events, *notes), meta, tuple(logged))
+    if problems:
+        more = f" (and {len(problems) - 1} more such problems)" if len(problems) > 1 else ""
+        readable = f"; {len(estimates)} records are readable" if estimates else ""
+        raise BadRun(f"{problems[0]}{readable}{more}", records if estimates else None)
+    return records
 
 
-def _meta(folder: Path) -> dict[str, Any]:
+def _logged(line: Mapping[str, Any]) -> Logged:
+    return Logged(line["step"], {name: float(value) for name, value in line["values"].items()})
+
+
+def _records(read: Callable[[Mapping[str, Any]], _T], lines: Sequence[Mapping[str, Any]]) -> tuple[list[_T], list[str]]:
+    """What the lines say, and what is wrong with those that say nothing."""
+    found, wrong = [], []
+    for line in lines:
+        try:
+            found.append(read(line))
+        except (AttributeError, KeyError, TypeError, ValueError) as e:
+            wrong.append(f"{type(e).__name__}: {e}")
+    return found, wrong
+
+
+def _meta(folder: Path) -> tuple[dict[str, Any], str]:
+    """The run's settings, and what is wrong with them."""
     file = folder / "meta.json"
     if not file.is_file():
         runs = sorted(p.parent for p in folder.glob("*/meta.json"))
         hint = f"; it holds {len(runs)} of them, the newest is {runs[-1]}" if runs else ""
-        raise BadRun(f"{folder} is no run directory: expected meta.json, records.jsonl and events.jsonl in it{hint}")
+        return {}, f"{folder} is no run directory: expected meta.json, records.jsonl and events.jsonl in it{hint}"
     try:
         meta = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as e:
-        raise BadRun(f"{file} is not readable JSON: {e}") from e
+        return {}, f"{file} is not readable JSON: {e}"
     if not isinstance(meta, dict) or not isinstance(meta.get("schema"), int):
-        raise BadRun(f"{file} has no schema number: it was not written by ibprobe")
+        return {}, f"{file} has no schema number: it was not written by ibprobe"
     if meta["schema"] > SCHEMA:
-        raise BadRun(f"{folder} has schema {meta['schema']}, this version reads up to {SCHEMA}: upgrade ibprobe")
-    return meta
+        return meta, f"{folder} has schema {meta['schema']}, this version reads up to {SCHEMA}: upgrade ibprobe"
+    return meta, ""
 
 
-def _lines(path: Path) -> tuple[list[dict[str, Any]], bool]:
-    """The JSON lines of a file, and whether its last one is torn."""
-    if not path.is_file():
-        return [], False
-    text = path.read_text(encoding="utf-8", errors="replace").split("\n")
-    found: list[dict[str, Any]] = []
-    for number, line in enumerate(text, 1):
-        if not line:
-            continue
-        try:
-            found.append(dict(json.loads(line)))
-        except (TypeError, ValueError) as e:
-            if number == len(text):
-                return found, True
-            raise BadRun(f"{path}, line {number} is damaged: {e}; {len(found)} lines before it are readable") from e
-    return found, False
+@dataclass(frozen=True, slots=True)
+class _Lines:
+    """The JSON lines of a file, whether its last one is torn, and what is wrong with others."""
+
+    found: tuple[dict[str, Any], ...] = ()
+    torn: bool = False
+    damaged: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, path: Path) -> _Lines:
+        if not path.is_file():
+            return cls()
+        text = path.read_text(encoding="utf-8", errors="replace").split("\n")
+        found: list[dict[str, Any]] = []
+        damaged: list[str] = []
+        for number, line in enumerate(text, 1):
+            try:
+                found += [dict(json.loads(line))] if line else []
+            except (TypeError, ValueError) as e:
+                if number == len(text):
+                    return cls(tuple(found), True, tuple(damaged))
+                damaged.append(f"{path}, line {number} is damaged: {e}")
+        return cls(tuple(found), False, tuple(damaged))

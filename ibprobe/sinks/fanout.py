@@ -9,7 +9,8 @@ from contextlib import suppress
 from typing import Any, Protocol, runtime_checkable
 
 from ibprobe.errors import BadInput, UnknownName
-from ibprobe.record.records import Estimate, Event
+from ibprobe.record.alerts import Alert
+from ibprobe.record.records import Estimate, Event, Logged
 from ibprobe.record.rundir import RunDir
 from ibprobe.sinks.terminal import TerminalSink
 from ibprobe.sinks.wandb import WandbSink
@@ -19,7 +20,7 @@ log = logging.getLogger("ibprobe")
 
 @runtime_checkable
 class Sink(Protocol):
-    """A place that records go to."""
+    """A place that records go to. One that also has a method ``alert`` is given every :class:`ibprobe.Alert`."""
 
     def open(self, meta: Mapping[str, Any]) -> None:
         """The run begins; ``meta`` says what is measured and how."""
@@ -82,6 +83,7 @@ class Fanout:
     """All sinks of a run behind one face."""
 
     def __init__(self, run_dir: RunDir, sinks: Sequence[Sink]) -> None:
+        self._run_dir = run_dir
         self._sinks: list[Sink] = [run_dir, *sinks]
 
     def open(self, meta: Mapping[str, Any]) -> None:
@@ -96,6 +98,14 @@ class Fanout:
         """Tell each that a step has passed."""
         self._each("tick")
 
+    def alert(self, alert: Alert) -> None:
+        """Tell those that want to know."""
+        self._each("alert", alert)
+
+    def log(self, entry: Logged) -> None:
+        """Write what the user logged into the run directory."""
+        self._try(self._run_dir, "log", entry)
+
     def close(self, summary: str) -> None:
         """Close each; the next call does nothing."""
         self._each("close", summary)
@@ -103,12 +113,18 @@ class Fanout:
 
     def _each(self, method: str, *args: Any) -> None:
         for sink in list(self._sinks):
-            try:
-                getattr(sink, method)(*args)
-            except Exception as e:
-                self._sinks.remove(sink)
-                log.warning("ibprobe: %s failed and is left out from here: %s", type(sink).__name__, e)
-                if method != "close":
-                    # A live display or an open file must not stay behind.
-                    with suppress(Exception):
-                        sink.close("")
+            self._try(sink, method, *args)
+
+    def _try(self, sink: Sink, method: str, *args: Any) -> None:
+        """Call a method, if the sink has it and has not failed before."""
+        if sink not in self._sinks or not hasattr(sink, method):
+            return
+        try:
+            getattr(sink, method)(*args)
+        except Exception as e:
+            self._sinks.remove(sink)
+            log.warning("ibprobe: %s failed and is left out from here: %s", type(sink).__name__, e)
+            if method != "close":
+                # A live display or an open file must not stay behind.
+                with suppress(Exception):
+                    sink.close("")

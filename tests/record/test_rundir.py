@@ -10,7 +10,7 @@ import torch
 from record_factory import INF, critic, estimate
 
 from ibprobe.errors import BadRun
-from ibprobe.record.records import SCHEMA, Event, Records
+from ibprobe.record.records import SCHEMA, Event, Logged, Records
 from ibprobe.record.rundir import RunDir, load_run, new_run_dir
 
 ESTIMATES = (
@@ -143,8 +143,33 @@ def test_a_damaged_line_in_the_middle_is_an_error_with_its_number(run, line):
     path = run.path / "records.jsonl"
     lines = path.read_text(encoding="utf-8").split("\n")
     path.write_text("\n".join([lines[0], line, *lines[2:]]), encoding="utf-8")
-    with pytest.raises(BadRun, match=r"records\.jsonl, line 2 is damaged: .*; 1 lines before it are readable"):
+    with pytest.raises(BadRun, match=r"records\.jsonl, line 2 is damaged: .*; 2 records are readable"):
         load_run(run.path)
+
+
+def test_what_could_be_read_of_a_damaged_run_comes_with_the_error(run):
+    path = run.path / "records.jsonl"
+    lines = path.read_text(encoding="utf-8").split("\n")
+    path.write_text("\n".join([lines[0], "3", *lines[2:]]), encoding="utf-8")
+    with pytest.raises(BadRun) as caught:
+        load_run(run.path)
+    assert caught.value.records.estimates == (ESTIMATES[0], ESTIMATES[2])
+    assert "line 2 is damaged" in caught.value.records.events[-1].why
+
+
+def test_records_without_a_meta_come_with_the_error(run):
+    (run.path / "meta.json").unlink()
+    with pytest.raises(BadRun, match="is no run directory") as caught:
+        load_run(run.path)
+    assert caught.value.records.estimates == ESTIMATES
+
+
+def test_what_the_user_logs_comes_back_with_the_run(run):
+    entries = (Logged(0, {"loss": 0.1 + 0.2}), Logged(3, {"loss": INF, "error": 1.0}))
+    for entry in entries:
+        run.log(entry)
+    run.write([], [])
+    assert load_run(run.path).logged == entries
 
 
 @pytest.mark.parametrize("line", ["{}", "[]", '{"nats": 1.0, "flags": [], "span": [0, 0]}'])

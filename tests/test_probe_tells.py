@@ -1,0 +1,106 @@
+"""What the probe tells while a run goes on, and what a user tells it."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from helpers import MemorySink, quiet_probe
+from torch import nn
+
+from ibprobe import Alert, load_run
+
+X = torch.randn(64, 8, generator=torch.Generator().manual_seed(0))
+
+
+class Listening(MemorySink):
+    """A sink that wants alerts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.alerts: list[Alert] = []
+
+    def alert(self, alert: Alert) -> None:
+        self.alerts.append(alert)
+
+
+def dying_net() -> nn.Sequential:
+    """Its hidden layer gives nothing at all."""
+    net = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 2))
+    nn.init.constant_(net[0].bias, -1e3)
+    return net
+
+
+def measured(net: nn.Module, **options: Any) -> Any:
+    with quiet_probe(net, probe_set=(X, torch.arange(64) % 2), **options) as probe:
+        probe.step()
+    return probe
+
+
+def test_a_callback_hears_of_a_dead_layer_once() -> None:
+    heard: list[Alert] = []
+    measured(dying_net(), on_flag=heard.append)
+    assert [(a.layer, a.flag) for a in heard if a.flag == "constant"].count(("1", "constant")) == 1
+
+
+def test_sinks_that_want_alerts_get_them_and_the_run_directory_keeps_them(caplog: pytest.LogCaptureFixture) -> None:
+    sink = Listening()
+    probe = measured(dying_net(), sinks=[sink, MemorySink()])
+    kept = [e for e in load_run(probe.run_dir).events if e.kind == "alert"]
+    assert kept
+    assert [a.event for a in sink.alerts] == kept
+    assert len([m for m in caplog.messages if "constant" in m]) == len([e for e in kept if "constant" in e.why])
+
+
+def test_a_callback_that_fails_is_left_out_with_one_warning(caplog: pytest.LogCaptureFixture) -> None:
+    def fail(alert: Alert) -> None:
+        raise ValueError(alert.flag)
+
+    probe = measured(dying_net(), on_flag=fail)
+    assert len([m for m in caplog.messages if "on_flag failed" in m]) == 1
+    assert probe.estimates
+
+
+def test_a_disarmed_probe_is_an_alert(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[Alert] = []
+    with quiet_probe(nn.Linear(8, 2), probe_set=(X, None), on_flag=heard.append) as probe:
+        monkeypatch.setattr(type(probe._runtime), "scheduled", lambda *_: 1 / 0)
+        probe.step()
+    assert [a.flag for a in heard if a.flag == "disarmed"] == ["disarmed"]
+
+
+def test_curves_of_the_users_own_stand_beside_ours() -> None:
+    with quiet_probe(nn.Linear(8, 2), probe_set=(X, None)) as probe:
+        probe.log(0, loss=0.5, error=torch.tensor(0.25))
+        probe.step()
+        probe.log(loss=0.25)
+    back = load_run(probe.run_dir).logged
+    assert back == probe.estimates.logged
+    assert [(entry.step, dict(entry.values)) for entry in back] == [
+        (0, {"loss": 0.5, "error": 0.25}),
+        (1, {"loss": 0.25}),
+    ]
+
+
+def test_what_is_no_number_is_left_out_with_one_warning(caplog: pytest.LogCaptureFixture) -> None:
+    with quiet_probe(nn.Linear(8, 2), probe_set=(X, None)) as probe, caplog.at_level(logging.WARNING):
+        for step in range(3):
+            probe.log(step, loss="low", error=1.0)
+    assert len([m for m in caplog.messages if "log(loss=…) is left out: expected a number, got 'low'" in m]) == 1
+    assert [dict(entry.values) for entry in probe.estimates.logged] == [{"error": 1.0}] * 3
+
+
+def test_an_inert_probe_takes_curves_and_keeps_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IBPROBE", "off")
+    with quiet_probe(nn.Linear(8, 2), probe_set=(X, None)) as probe:
+        probe.log(0, loss=0.5)
+    assert probe.estimates.logged == ()
+
+
+def test_a_report_can_be_written_while_the_run_goes_on(tmp_path: Path) -> None:
+    pytest.importorskip("vl_convert")
+    with quiet_probe(nn.Linear(8, 2), probe_set=(X, torch.arange(64) % 2)) as probe:
+        probe.step()
+        page = probe.report(tmp_path / "page.html")
+    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
