@@ -180,6 +180,11 @@ class Records(Sequence[Estimate]):
     def __getitem__(self, index: int | slice) -> Estimate | Sequence[Estimate]:
         return self.estimates[index]
 
+    def __repr__(self) -> str:
+        steps = self.steps
+        when = f", steps {steps[0]} … {steps[-1]}" if len(steps) > 1 else ""
+        return f"<Records: {len(self)} estimates of {len(self.layers)} layers{when}; {len(self.events)} events>"
+
     def __str__(self) -> str:
         return "\n".join(map(str, (*self.estimates, *self.events))) or "no records"
 

@@ -7,12 +7,13 @@ from typing import Any, Literal
 
 from ibprobe.record.records import Estimate, Records
 from ibprobe.show.changes import Change, changes
+from ibprobe.show.labels import standing_free
 from ibprobe.show.layers import depth_colour
 from ibprobe.show.panels import Panel, shown_name
 from ibprobe.show.theme import SHAPES, Spec
 
-WIDTH, _ROW = 500, 22
-"""Pixels: of a chart, and of a layer in it."""
+WIDTH, _ROW, _SWEEP = 500, 22, 280
+"""Pixels: width of a chart, height of a layer in it, height of the σ-sweep."""
 
 
 def compression(panels: Sequence[Panel]) -> Spec:
@@ -159,13 +160,11 @@ def sweep(records: Records, quantity: Literal["I_XT", "I_TY"]) -> Spec:
     sigma = {"field": "sigma", "type": "quantitative", "title": f"σ ({kind} noise)", "scale": scale}
     what = "I(X; T+ε)" if quantity == "I_XT" else "I(T+ε; Y)"
     value = {"field": "nats", "type": "quantitative", "title": f"{what}, nats"}
-    # Where the names of layers stand furthest apart.
-    smallest = {"filter": f"datum.sigma == {min(e.sigma for e in found)}"}
     name = {"type": "text", "align": "right", "dx": -7, "style": "ink"}
     return {
         "title": f"{what} at every noise size",
         "width": WIDTH,
-        "height": 280,
+        "height": _SWEEP,
         "data": {"values": [_at_sigma(e, order) for e in found]},
         "encoding": {"x": sigma, "detail": {"field": "layer"}},
         "layer": [
@@ -181,9 +180,26 @@ def sweep(records: Records, quantity: Literal["I_XT", "I_TY"]) -> Spec:
                     "fillOpacity": {"condition": {"test": "datum.flags != ''", "value": 0}, "value": 1},
                 },
             },
-            {"transform": [smallest], "mark": name, "encoding": {"y": value, "text": {"field": "layer"}}},
+            {
+                "transform": [{"filter": {"field": "layer", "oneOf": _free_names(found)}}, _at_the_smallest(found)],
+                "mark": name,
+                "encoding": {"y": value, "text": {"field": "layer"}},
+            },
         ],
     }  # fmt: skip
+
+
+def _at_the_smallest(found: Sequence[Estimate]) -> Spec:
+    """Where lines stand furthest apart."""
+    return {"filter": f"datum.sigma == {min(e.sigma for e in found)}"}
+
+
+def _free_names(found: Sequence[Estimate]) -> list[str]:
+    """Names that do not cover each other at the smallest σ."""
+    smallest, top = min(e.sigma for e in found), max(e.nats for e in found)
+    there = [e for e in found if e.sigma == smallest]
+    heights = [_SWEEP * e.nats / max(top, 1e-9) for e in there]
+    return [shown_name(there[i].layer) for i in standing_free(heights, 14.0)]
 
 
 _SIGMA = (
