@@ -158,13 +158,13 @@ def export(run: Path, out: Path) -> None:
 @click.option(
     "--look", type=click.Choice(["light", "dark"]), default="light", show_default=True, help="Of --png, --svg."
 )
-@click.option("--separate", is_flag=True, help="Show runs that differ by their seed side by side, not as their mean.")
+@click.option("--average/--separate", default=None, help="Runs of the same settings [default: average other seeds].")
 def report(
-    runs: tuple[Path, ...], out: Path | None, png: Path | None, svg: Path | None, look: Look, separate: bool
+    runs: tuple[Path, ...], out: Path | None, png: Path | None, svg: Path | None, look: Look, average: bool | None
 ) -> None:
     """Write what each RUN recorded as one HTML page: verdict, information plane, curves, tables.
 
-    The page needs no network. Runs that differ by their seed only are shown as their mean.
+    The page needs no network. Runs that differ by their recorded seed only are shown as their mean.
     """
     from ibprobe.show.pictures import save_pictures
     from ibprobe.show.report import write_report
@@ -173,9 +173,9 @@ def report(
     with Console(stderr=True).status("reading") as status:
         found, damaged = _read_runs(runs)
         status.update("drawing")
-        written = [write_report(found, page, average=not separate)] if page else []
-        written += save_pictures(found, png, "png", look=look, average=not separate) if png else []
-        written += save_pictures(found, svg, "svg", look=look, average=not separate) if svg else []
+        written = [write_report(found, page, average=average)] if page else []
+        written += save_pictures(found, png, "png", look=look, average=average) if png else []
+        written += save_pictures(found, svg, "svg", look=look, average=average) if svg else []
     for path in written:
         click.echo(f"{path} ({path.stat().st_size / 1000:,.0f} kB)")
     sys.exit(1 if damaged else 0)

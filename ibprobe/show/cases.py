@@ -38,21 +38,38 @@ class Case:
         return len(self.runs)
 
 
-def cases(runs: Sequence[tuple[str, Records]], *, average: bool = True) -> list[Case]:
+def cases(runs: Sequence[tuple[str, Records]], *, average: bool | None = None) -> list[Case]:
     """Group runs, name each group by the settings in which it differs from the others.
 
     Args:
         runs: name and records of each.
-        average: whether runs that differ by their seed only become one case.
+        average: whether runs of the same settings become one case; by default, where their recorded seeds differ.
     """
     groups: dict[str, list[tuple[str, Records]]] = defaultdict(list)
     for name, records in runs:
-        groups[json.dumps(plain(_settings(records.meta)), sort_keys=True) if average else name].append((name, records))
-    settings = [_settings(of[0][1].meta) for of in groups.values()]
-    return [_case(of, _told_apart(own, settings)) for of, own in zip(groups.values(), settings, strict=True)]
+        groups[json.dumps(plain(_settings(records.meta)), sort_keys=True)].append((name, records))
+    kept: list[list[tuple[str, Records]]] = []
+    for of in groups.values():
+        together = _seeds_differ(of) if average is None else average
+        kept += [of] if together else [[run] for run in of]
+    settings = [_settings(of[0][1].meta) for of in kept]
+    named = [_told_apart(own, settings) for own in settings]
+    return [
+        _case(of, name if named.count(name) == 1 or len(of) > 1 else "") for of, name in zip(kept, named, strict=True)
+    ]
 
 
-def measured_cases(runs: Sequence[tuple[str, Records]], *, average: bool = True) -> list[Case]:
+def _seeds_differ(runs: Sequence[tuple[str, Records]]) -> bool:
+    seeds = [json.dumps(plain(_seeds(records.meta)), sort_keys=True) for _, records in runs]
+    return len(set(seeds)) == len(runs)
+
+
+def _seeds(meta: Mapping[str, Any]) -> dict[str, Any]:
+    config = {k: v for k, v in dict(meta.get("config") or {}).items() if "seed" in k.lower()}
+    return {"seed": meta.get("seed"), **{f"config {k}": v for k, v in config.items()}}
+
+
+def measured_cases(runs: Sequence[tuple[str, Records]], *, average: bool | None = None) -> list[Case]:
     """:func:`cases` of the runs that hold something.
 
     Raises:

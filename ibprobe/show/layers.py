@@ -12,6 +12,8 @@ FEW_LAYERS = 12
 
 def step_colour(steps: Sequence[int]) -> Spec:
     """Colour by training step, early and late steps equally well told apart."""
+    if len(steps) == 1:
+        return {"field": "step", "type": "quantitative", "scale": {"domain": [steps[0] - 1, steps[0]]}, "legend": None}
     last = max([*steps, 1])
     decades = [10**k for k in range(1, len(str(last))) if 10**k < last / 2]
     return {

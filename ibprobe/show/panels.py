@@ -33,12 +33,14 @@ class Panel:
     ty: tuple[Estimate, ...]
     records: Records
     """All records of the case, split and channel."""
+    channel: str = ""
+    """The channel in words, where the case has several."""
 
     @property
     def title(self) -> str:
         """What tells it from the other panels."""
         rows = _SPLITS.get(self.split, self.split)
-        return " · ".join(filter(None, (self.case, rows)))
+        return " · ".join(filter(None, (self.case, rows, self.channel)))
 
     @cached_property
     def layers(self) -> list[str]:
@@ -73,9 +75,12 @@ class Panel:
         """Quantity, unit and channel, as an axis says them."""
         first, rows = self.xt[0], sorted({e.rows for e in self.xt})
         n = f"{rows[0]:,}" if len(rows) == 1 else f"{rows[0]:,}–{rows[-1]:,}"
-        noisy = f"{first.noise.replace('_', ' ')} σ = {first.sigma:g}" if first.sigma else "no noise"
         t = "T+ε" if first.sigma else "T"
-        return f"I(X; {t}), nats, {noisy}, N = {n}" if quantity == "I_XT" else f"I({t}; Y), nats"
+        return f"I(X; {t}), nats, {_noise(first)}, N = {n}" if quantity == "I_XT" else f"I({t}; Y), nats"
+
+
+def _noise(e: Estimate) -> str:
+    return f"{e.noise.replace('_', ' ')} σ = {e.sigma:g}" if e.sigma else "no noise"
 
 
 def shown_name(layer: str) -> str:
@@ -95,12 +100,14 @@ def _panels(case: Case) -> list[Panel]:
     found: dict[tuple[Any, ...], list[Estimate]] = defaultdict(list)
     for e in case.records:
         found[(e.split, e.mode, e.target, e.noise, e.sigma)].append(e)
+    several = len({key[1:] for key in found}) > 1
     made = []
     for key, of in found.items():
         xt, ty = (tuple(e for e in of if e.headline and e.quantity == q) for q in ("I_XT", "I_TY"))
         if xt:
             records = Records(tuple(of), case.records.events, case.records.meta, case.records.logged)
-            made.append(Panel(case.name, key[0], case.seeds, xt, ty, records))
+            channel = f"{_noise(xt[0])}, {key[1]}, {key[2].replace('_', ' ')}" if several else ""
+            made.append(Panel(case.name, key[0], case.seeds, xt, ty, records, channel))
     return made
 
 

@@ -19,7 +19,7 @@ from ibprobe.show.theme import Look, Spec, themed
 Kind = Literal["png", "svg"]
 
 
-def pictures(runs: Sequence[tuple[str, Records]], *, average: bool = True) -> dict[str, Spec]:
+def pictures(runs: Sequence[tuple[str, Records]], *, average: bool | None = None) -> dict[str, Spec]:
     """The planes, lines and compression of runs by file name, as specifications that stand alone."""
     found = measured_cases(runs, average=average)
     everything = panels(found)
@@ -38,7 +38,12 @@ def pictures(runs: Sequence[tuple[str, Records]], *, average: bool = True) -> di
 
 
 def save_pictures(
-    runs: Sequence[tuple[str, Records]], folder: str | Path, kind: Kind, *, look: Look = "light", average: bool = True
+    runs: Sequence[tuple[str, Records]],
+    folder: str | Path,
+    kind: Kind,
+    *,
+    look: Look = "light",
+    average: bool | None = None,
 ) -> list[Path]:
     """Write every picture of the report as a file.
 

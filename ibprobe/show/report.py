@@ -17,13 +17,14 @@ from ibprobe.show.tables import events_table, finals_table, flags_table, measure
 from ibprobe.show.theme import Spec
 
 
-def write_report(runs: Sequence[tuple[str, Records]], path: str | Path, *, average: bool = True) -> Path:
+def write_report(runs: Sequence[tuple[str, Records]], path: str | Path, *, average: bool | None = None) -> Path:
     """Write one self-contained HTML page about one or more runs.
 
     Args:
         runs: name and records of each.
         path: the page to write.
-        average: whether runs that differ by their seed only are shown as their mean, with its interval over seeds.
+        average: whether runs of the same settings are shown as their mean, with its interval over seeds; by default,
+            where their recorded seeds differ.
 
     Returns:
         The path.
@@ -42,7 +43,7 @@ def write_report(runs: Sequence[tuple[str, Records]], path: str | Path, *, avera
     return target
 
 
-def _page(runs: Sequence[tuple[str, Records]], average: bool) -> Page:
+def _page(runs: Sequence[tuple[str, Records]], average: bool | None) -> Page:
     found = measured_cases(runs, average=average)
     own = [panels([case]) for case in found]
     everything = [panel for of_case in own for panel in of_case]

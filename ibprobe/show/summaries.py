@@ -45,7 +45,7 @@ def compression(panels: Sequence[Panel]) -> Spec:
         "layer": [
             {**zero, "encoding": {"x": {"field": "at", **fall}}},
             _span("muted", at, "low", "high", fall),
-            *_dots({**at, "x": {"field": "nats", **fall}, "shape": of_panel}, _FALL),
+            *_dots(rows, {**at, "x": {"field": "nats", **fall}, "shape": of_panel}, _FALL),
         ],
     }
 
@@ -64,16 +64,14 @@ def _span(style: str, at: Spec, low: str, high: str, scale: Spec) -> Spec:
     return {"mark": mark, "encoding": {**at, "x": {"field": low, **scale}, "x2": {"field": high}}}
 
 
-def _dots(encoding: Spec, tooltip: str) -> list[Spec]:
+def _dots(rows: Sequence[Spec], encoding: Spec, tooltip: str) -> list[Spec]:
     """Points with their tooltip: full ones, and hollow ones where they are flagged."""
     look = {"type": "point", "style": "ink", "size": 60, "strokeWidth": 1.6, "opacity": 1, "tooltip": {"expr": tooltip}}
+    parts = {True: [r for r in rows if not r["flags"]], False: [r for r in rows if r["flags"]]}
     return [
-        {
-            "transform": [{"filter": f"(datum.flags == '') == {str(full).lower()}"}],
-            "mark": {**look, "filled": full},
-            "encoding": encoding,
-        }
-        for full in (True, False)
+        {"data": {"values": part}, "mark": {**look, "filled": full}, "encoding": encoding}
+        for full, part in parts.items()
+        if part
     ]
 
 
@@ -114,7 +112,7 @@ def critics(panel: Panel, quantity: Literal["I_XT", "I_TY"]) -> Spec | None:
                 "encoding": {**at, **bracket},
             },
             _span("ink", at, "ci_low", "ci_high", nats),
-            *_dots({**at, "x": {"field": "nats", **nats}}, _CRITIC),
+            *_dots(rows, {**at, "x": {"field": "nats", **nats}}, _CRITIC),
         ],
     }
 

@@ -165,7 +165,7 @@ def _unknown(panels: Sequence[Panel]) -> list[str]:
         said += _one_sided(panel)
     events = panels[0].records.events if panels else ()
     said += _missing(events)
-    if panels and not any(p.split == "held_out" for p in panels):
+    if panels and all(p.split == "train" for p in panels):
         said.append("whether any of this holds for new rows: no held-out rows were measured (probe_set=).")
     return said
 
