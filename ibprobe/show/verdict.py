@@ -51,7 +51,7 @@ def verdict(panels: Sequence[Panel]) -> Verdict:
         tuple(text for p in panels for text in _fitted(p)),
         (*(text for p in panels for text in _compressed(p)), *_held(panels)),
         tuple(_flagged(panels, about_layers=True)),
-        tuple(_flagged(panels, about_layers=False)),
+        (*_flagged(panels, about_layers=False), *_flagged_before(panels)),
         tuple(_unknown(panels)),
     )
 
@@ -129,6 +129,26 @@ def _flagged(panels: Sequence[Panel], *, about_layers: bool) -> list[str]:
     found = [(f"{whose} ({flag})", panel) for panel in panels for flag, whose in _by_flag(panel, about_layers)]
     told = _together(sorted(found, key=lambda item: item[0]))
     return [f"{whose}{f' {on}' if len(panels) > 1 else ''}: {_meaning(whose)}" for whose, on in told]
+
+
+def _flagged_before(panels: Sequence[Panel]) -> list[str]:
+    """Doubts about numbers that had passed by the last step."""
+    found = [(text, panel) for panel in panels for text in _passed(panel)]
+    told = _together(sorted(found, key=lambda item: item[0]))
+    return [f"earlier, {text}{f' {on}' if len(panels) > 1 else ''}: {_meaning(text)}" for text, on in told]
+
+
+def _passed(panel: Panel) -> list[str]:
+    last: dict[tuple[str, str], dict[str, int]] = defaultdict(dict)
+    for e in (*panel.xt, *panel.ty):
+        for flag in e.flags - _OF_LAYERS:
+            last[flag, SYMBOLS[e.quantity]][shown_name(e.layer)] = e.step
+    passed = {k: {n: s for n, s in of.items() if s < panel.steps[-1]} for k, of in last.items()}
+    return [
+        f"{symbol} of {_few(f'{name} until step {step}' for name, step in of.items())} ({flag})"
+        for (flag, symbol), of in passed.items()
+        if of
+    ]
 
 
 def _meaning(whose: str) -> str:
