@@ -1,4 +1,4 @@
-"""The command line: ``ibprobe demo · report · export · explain · plugins · selfcheck``."""
+"""The command line: ``ibprobe demo · report · export · wandb-workspace · explain · plugins · selfcheck``."""
 
 from __future__ import annotations
 
@@ -196,6 +196,21 @@ def _read_runs(paths: tuple[Path, ...]) -> tuple[list[tuple[str, Records]], bool
             records, damaged = e.records, True
         found.append((path.resolve().name, records))
     return found, damaged
+
+
+@main.command("wandb-workspace")
+@click.argument("project", metavar="ENTITY/PROJECT")
+@click.option("--factor", "factors", multiple=True, help="Config key that runs are compared by; may be repeated.")
+@click.option("--dump", is_flag=True, help="Print the workspace as JSON and save nothing; this needs no login.")
+def wandb_workspace(project: str, factors: tuple[str, ...], dump: bool) -> None:
+    """Save a W&B workspace for ENTITY/PROJECT: the plane, a section a quantity, runs compared."""
+    from ibprobe.sinks.wandb_workspace import save_workspace, workspace_json
+
+    entity, _, name = project.partition("/")
+    if not (entity and name):
+        raise BadInput(f"{project!r}: expected ENTITY/PROJECT, such as my-team/my-project")
+    compared = {"factors": factors} if factors else {}
+    click.echo(workspace_json(entity, name, **compared) if dump else save_workspace(entity, name, **compared))
 
 
 @main.command()

@@ -1,6 +1,7 @@
 """The command line as a user types it."""
 
 import gzip
+import json
 import struct
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def test_the_demo_measures_every_layer_on_both_splits(demo_run: tuple[Path, str]
 def test_the_demo_ends_with_the_run_directory_and_what_to_do_next(demo_run: tuple[Path, str]) -> None:
     last = demo_run[1].strip().splitlines()[-1]
     assert str(demo_run[0]) in last
-    assert "ibprobe export" in last
+    assert f"ibprobe report {demo_run[0]} -o report.html" in last
 
 
 def test_the_demo_run_passes_the_guards(demo_run: tuple[Path, str]) -> None:
@@ -133,3 +134,17 @@ def test_a_csv_has_one_column_a_field(demo_run: tuple[Path, str], tmp_path: Path
     run("export", demo_run[0], "-o", tmp_path / "run.csv")
     header = (tmp_path / "run.csv").read_text().splitlines()[0].split(",")
     assert {"layer", "quantity", "nats", "bracket_low", "bracket_high", "ceiling", "flags"} <= set(header)
+
+
+def test_a_wandb_workspace_can_be_looked_at_without_a_login() -> None:
+    pytest.importorskip("wandb_workspaces")
+    result = run("wandb-workspace", "team/project", "--dump", "--factor", "width")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.output)["project"] == "project"
+    assert "width" in result.output
+
+
+def test_a_wandb_project_without_its_entity_says_what_was_expected() -> None:
+    result = run("wandb-workspace", "project", "--dump")
+    assert result.exit_code == 1
+    assert "expected ENTITY/PROJECT" in result.output

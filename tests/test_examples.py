@@ -1,5 +1,6 @@
 """Every example runs and ends with its finding; the README's first program is the quickstart."""
 
+import json
 import os
 import re
 import subprocess
@@ -40,6 +41,17 @@ def test_checkpoints_tell_true_labels_from_shuffled_ones() -> None:
     line = last_line("checkpoint.py")
     good, bad = map(float, re.findall(r"\d+\.\d+", line))
     assert good > bad + 0.5
+
+
+def test_the_notebook_runs_and_was_saved_with_its_pictures() -> None:
+    cells = json.loads((ROOT / "examples" / "plane.ipynb").read_text(encoding="utf-8"))["cells"]
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    outputs = [output for cell in code for output in cell["outputs"]]
+    assert sum("image/png" in output.get("data", {}) for output in outputs) == 4
+    assert not [output for output in outputs if output["output_type"] == "error"]
+    program = "\n".join("".join(cell["source"]) for cell in code)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.slow
