@@ -13,10 +13,11 @@ from torch import Tensor
 from ibprobe.capture.rows import LayerRows
 from ibprobe.errors import BadInput
 from ibprobe.estimate.channel import Channel, NoisyRows, noisy_rows
-from ibprobe.estimate.ends import FEW_ROWS, TWO_SIDED, WIDE, doubts, mean_and_error, within_error
+from ibprobe.estimate.ends import FEW_ROWS, TWO_SIDED, WIDE, Bracket, doubts, mean_and_error, within_error
 from ibprobe.estimate.kernel import Terms, input_terms, kernel_sums, label_terms, within_class_terms
 from ibprobe.estimate.labels import Classes, as_classes
 from ibprobe.estimate.nested import from_passes
+from ibprobe.estimate.spread import with_spread
 from ibprobe.estimate.threads import SMALL, one_thread
 from ibprobe.record.records import Estimate, Event
 
@@ -40,27 +41,35 @@ def channel_estimates(layer: LayerRows, y: Tensor | None, channel: Channel) -> t
     Raises:
         BadInput: lengths differ, no row, or more non-finite rows than finite ones.
     """
+    found, events = layer_brackets(layer, y, channel)
+    return [bracket.estimate for bracket in found], events
+
+
+def layer_brackets(layer: LayerRows, y: Tensor | None, channel: Channel) -> tuple[list[Bracket], list[Event]]:
+    """Do what :func:`channel_estimates` does, and keep what each row contributes."""
     started = time.perf_counter()
     n, d = layer.t.shape
     with one_thread(n * n * d < SMALL):
-        found, events = _estimates(layer, y, channel)
+        found, events = _brackets(layer, y, channel)
     seconds = (time.perf_counter() - started) / len(found)
-    return [replace(e, seconds=seconds) for e in found], events
+    return [replace(b, estimate=replace(b.estimate, seconds=seconds)) for b in found], events
 
 
-def _estimates(layer: LayerRows, y: Tensor | None, channel: Channel) -> tuple[list[Estimate], list[Event]]:
+def _brackets(layer: LayerRows, y: Tensor | None, channel: Channel) -> tuple[list[Bracket], list[Event]]:
     y = None if y is None else y.to(layer.t.device)
     whole, targets = layer, y
-    layer, y, bad = _finite(layer, y)
+    layer, y, fine = _finite(layer, y)
     classes = None if y is None else as_classes(y)
     rows = noisy_rows(layer.t, channel, layer.name)
-    base = _frame(layer, rows, channel, bad)
+    base = _frame(layer, rows, channel, len(whole.t) - len(fine))
     if len(layer.t) < 2 or not rows.std:
         found = _without_kernel(base, rows, classes)
     else:
         found = _with_kernel(base, layer, rows, classes)
-        if whole.passes is not None:
-            found = from_passes(found, whole.passes, targets, len(whole.t), rows)
+    found = [replace(b, rows=fine[b.rows]) for b in found]
+    found[0] = replace(found[0], estimate=with_spread(found[0].estimate, rows))
+    if whole.passes is not None and rows.std:
+        found = from_passes(found, whole.passes, targets, len(whole.t), rows)
     events = []
     if not isinstance(classes, Classes):
         why = classes or "no targets were given or seen"
@@ -68,7 +77,8 @@ def _estimates(layer: LayerRows, y: Tensor | None, channel: Channel) -> tuple[li
     return found, events
 
 
-def _finite(layer: LayerRows, y: Tensor | None) -> tuple[LayerRows, Tensor | None, int]:
+def _finite(layer: LayerRows, y: Tensor | None) -> tuple[LayerRows, Tensor | None, Tensor]:
+    """The finite rows, their targets, and their places."""
     n = len(layer.t)
     if y is not None and len(y) != n:
         raise BadInput(f"activations have {n} rows, targets {len(y)}: they must be aligned, one target a row")
@@ -82,7 +92,7 @@ def _finite(layer: LayerRows, y: Tensor | None) -> tuple[LayerRows, Tensor | Non
         steps = None if layer.step_of_row is None else layer.step_of_row[fine]
         layer = replace(layer, t=layer.t[fine], step_of_row=steps)
         y = None if y is None else y[fine]
-    return layer, y, bad
+    return layer, y, fine.nonzero()[:, 0]
 
 
 def _frame(layer: LayerRows, rows: NoisyRows, channel: Channel, bad: int) -> Estimate:
@@ -134,19 +144,19 @@ def _within(base: Estimate, classes: Classes) -> Estimate:
     return replace(_for_labels(base, classes), quantity="I_XT_given_Y", ceiling=ceiling, ceiling_name="H(X|Y)")
 
 
-def _with_kernel(base: Estimate, layer: LayerRows, rows: NoisyRows, classes: Classes | str | None) -> list[Estimate]:
+def _with_kernel(base: Estimate, layer: LayerRows, rows: NoisyRows, classes: Classes | str | None) -> list[Bracket]:
     y = classes.y if isinstance(classes, Classes) and bool(classes.kept.all()) else None
     sums = kernel_sums(rows, y)
     if layer.step_of_row is not None and _stale(rows, layer.step_of_row):
         base = replace(base, flags=base.flags | {"stale_rows"})
-    found = [_bracketed(base, input_terms(sums))]
+    found = [_bracketed(base, torch.arange(len(layer.t), device=layer.t.device), input_terms(sums))]
     if not isinstance(classes, Classes):
         return found
     if y is None:
         sums = kernel_sums(rows.only(classes.kept), classes.y)
-    label = _for_labels(base, classes)
-    found.append(_bracketed(label, label_terms(sums, classes.y), missing=label.ceiling - classes.entropy))
-    return [*found, _bracketed(_within(base, classes), within_class_terms(sums, classes.y))]
+    kept, label = classes.kept.nonzero()[:, 0], _for_labels(base, classes)
+    found.append(_bracketed(label, kept, label_terms(sums, classes.y), missing=label.ceiling - classes.entropy))
+    return [*found, _bracketed(_within(base, classes), kept, within_class_terms(sums, classes.y))]
 
 
 def _stale(rows: NoisyRows, step_of_row: Tensor) -> bool:
@@ -160,12 +170,13 @@ def _stale(rows: NoisyRows, step_of_row: Tensor) -> bool:
     return low > 2 * error
 
 
-def _bracketed(base: Estimate, terms: Terms, *, missing: float = 0.0) -> Estimate:
+def _bracketed(base: Estimate, kept: Int[Tensor, " n"], terms: Terms, *, missing: float = 0.0) -> Bracket:
     """Read the two ends, their errors and the point value off the rows' contributions.
 
     Args:
         base: shared fields; quantity, target and flags decide what the ends mean.
-        terms: contributions ``(draws, n)``.
+        kept: places of the rows.
+        terms: their contributions ``(draws, n)``.
         missing: what the entropy of few labels falls short by; it belongs to the upper end.
     """
     no_function = bool(base.flags & _NO_FUNCTION_OF_X)
@@ -181,12 +192,13 @@ def _bracketed(base: Estimate, terms: Terms, *, missing: float = 0.0) -> Estimat
     if no_function and base.quantity != "I_TY":
         point, top = min(high, base.ceiling), high + TWO_SIDED * high_se
         known = replace(known, bracket_low=None, bracket_low_se=None, bound="upper end")
-        return replace(known, nats=point, ci_low=0.0, ci_high=top, lower_confidence=0.0)
+        return Bracket(replace(known, nats=point, ci_low=0.0, ci_high=top, lower_confidence=0.0), kept)
     if base.target == "probe_set" and not no_function:
         # Self-included sums are exact for the empirical distribution: the lower end for X, the upper end for labels.
-        point, error = (high, high_se) if base.quantity == "I_TY" else (low, low_se)
-        return within_error(known, point, (point, error), (point, error))
-    return within_error(known, _point(base, terms, low, high), (low, low_se), (high, high_se))
+        exact, point, error = (terms.high, high, high_se) if base.quantity == "I_TY" else (terms.low, low, low_se)
+        return Bracket(within_error(known, point, (point, error), (point, error)), kept, Terms(exact, exact), sampled)
+    value = _point(base, terms, low, high)
+    return Bracket(within_error(known, value, (low, low_se), (high, high_se)), kept, terms, sampled)
 
 
 def _point(base: Estimate, terms: Terms, low: float, high: float) -> float:
@@ -203,20 +215,29 @@ def _point(base: Estimate, terms: Terms, low: float, high: float) -> float:
     return min(low + step, max(base.ceiling, low))
 
 
-def _without_kernel(base: Estimate, rows: NoisyRows, classes: Classes | str | None) -> list[Estimate]:
+def _without_kernel(base: Estimate, rows: NoisyRows, classes: Classes | str | None) -> list[Bracket]:
     """No noise to measure through: a constant layer, a single row, or sigma = 0."""
     symbols = torch.unique(rows.clean, dim=0, return_inverse=True)[1]
     if len(symbols) > 1:
         flag = "constant" if int(symbols.max()) == 0 else "deterministic"
         base = replace(base, flags=base.flags | {flag})
     base = replace(base, bound="plug-in")
-    h_t = _entropy(symbols)
+    h_t, every = _entropy(symbols), torch.arange(len(symbols), device=symbols.device)
+    draws = len(rows.seeds)
+    found = [_counted(base, every, h_t, draws)]
     if not isinstance(classes, Classes):
-        return [_exactly(base, h_t)]
+        return found
     t, y = symbols[classes.kept], classes.y
     shared = _entropy(t) + classes.entropy - _entropy(t * (int(y.max()) + 1) + y)
-    labels = _exactly(_for_labels(base, classes), max(0.0, shared))
-    return [_exactly(base, h_t), labels, _exactly(_within(base, classes), max(0.0, _entropy(t) - shared))]
+    kept, labels = classes.kept.nonzero()[:, 0], _for_labels(base, classes)
+    found.append(_counted(labels, kept, max(0.0, shared), draws))
+    return [*found, _counted(_within(base, classes), kept, max(0.0, _entropy(t) - shared), draws)]
+
+
+def _counted(base: Estimate, kept: Int[Tensor, " n"], nats: float, draws: int) -> Bracket:
+    """A count; of a constant layer, every row is known to add nothing."""
+    nothing = torch.zeros(draws, len(kept), dtype=torch.float64, device=kept.device)
+    return Bracket(_exactly(base, nats), kept, Terms(nothing, nothing) if "constant" in base.flags else None)
 
 
 def _exactly(base: Estimate, nats: float) -> Estimate:

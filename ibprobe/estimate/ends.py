@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from ibprobe.estimate.kernel import Terms
 from ibprobe.record.records import Estimate
 
 if TYPE_CHECKING:
-    from jaxtyping import Float
+    from jaxtyping import Float, Int
     from torch import Tensor
 
 WIDE = 0.5
@@ -19,6 +20,20 @@ FEW_ROWS = 512
 TWO_SIDED, ONE_SIDED = 1.96, 1.645
 # Nats below which a layer is said to keep nothing.
 _NOTHING = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Bracket:
+    """An estimate, and the rows' contributions that it was read off."""
+
+    estimate: Estimate
+    rows: Int[Tensor, " n"]
+    """Places of these rows among those that the layer was measured with."""
+    terms: Terms | None = None
+    """What each row adds to the two ends; both are the exact sum where there is one. None without a lower end, and for
+    counts."""
+    sampled: str = "population"
+    """What :func:`mean_and_error` must take the rows for."""
 
 
 def within_error(e: Estimate, point: float, low: tuple[float, float], high: tuple[float, float]) -> Estimate:

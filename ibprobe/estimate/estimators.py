@@ -11,8 +11,10 @@ from torch import Tensor
 
 from ibprobe.capture.rows import LayerRows, RowSet
 from ibprobe.errors import BadInput
-from ibprobe.estimate.brackets import channel_estimates
+from ibprobe.estimate.brackets import layer_brackets
 from ibprobe.estimate.channel import Channel, noisy_rows
+from ibprobe.estimate.ends import Bracket
+from ibprobe.estimate.falls import Falls
 from ibprobe.estimate.labels import Classes, as_classes
 from ibprobe.estimate.pairs import Estimator, Pair
 from ibprobe.estimate.readings import FOLDS, folds_of, record_of, sound
@@ -23,7 +25,7 @@ _BOTH = ("I_XT", "I_TY")
 
 
 class LayerEstimator:
-    """Turns the rows of a snapshot into estimates; remembers which estimator is each layer's headline.
+    """Turns the rows of a snapshot into estimates; remembers each layer's headline estimator and its highest values.
 
     Args:
         channel: the noise that defines T̃.
@@ -35,19 +37,20 @@ class LayerEstimator:
         self._channel, self._estimator, self._name = channel, beside, name
         self._headline: dict[tuple[str, str, str], str] = {}
         self._beside: dict[tuple[str, str, str], Estimate] = {}
+        self._falls = Falls()
 
     def brackets(self, rows: RowSet) -> tuple[list[Estimate], list[Event]]:
         """Bracket both coordinates of every layer."""
         found: list[Estimate] = []
         events = [Event(step=rows.span[1], kind="not_measured", why=why, split=rows.split) for why in rows.silent]
         for layer in rows.layers:
+            brackets: list[Bracket] = []
             try:
-                estimates, missing = channel_estimates(layer, rows.y, self._channel)
+                brackets, missing = layer_brackets(layer, rows.y, self._channel)
             except BadInput as e:
                 missing = [Event(step=0, kind="not_measured", layer=layer.name, why=str(e))]
-                estimates = []
-            found += [self._placed(e, rows) for e in estimates]
-            self._beside |= {(e.layer, e.quantity, rows.split): e for e in estimates}
+            found += [self._entered(b, rows) for b in brackets]
+            self._beside |= {(b.estimate.layer, b.estimate.quantity, rows.split): b.estimate for b in brackets}
             events += [replace(e, step=rows.span[1], split=rows.split) for e in missing]
         return _guarded(found), events
 
@@ -78,6 +81,11 @@ class LayerEstimator:
                 else:
                     found.append(self._placed(record_of(reading, frame, self._name, seconds), rows))
         return _guarded(found), [self._missing(rows, *place) for place in missing]
+
+    def _entered(self, bracket: Bracket, rows: RowSet) -> Estimate:
+        """A bracket as the record of a run; a finished model, which is measured once, has no course to fall in."""
+        e = self._placed(bracket.estimate, rows)
+        return e if rows.mode == "measure" else self._falls.entered(replace(bracket, estimate=e), rows.keys)
 
     def _missing(self, rows: RowSet, layer: str, quantity: str, why: str) -> Event:
         text = f"no value from {self._name}: {why}"

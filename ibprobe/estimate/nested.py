@@ -19,14 +19,14 @@ from torch.nn.functional import one_hot
 from ibprobe.capture.passes import FEWEST_PASSES
 from ibprobe.capture.rows import evenly_spaced
 from ibprobe.estimate.channel import NoisyRows
-from ibprobe.estimate.ends import FEW_ROWS, WIDE, doubts, mean_and_error, within_error
+from ibprobe.estimate.ends import FEW_ROWS, WIDE, Bracket, doubts, mean_and_error, within_error
 from ibprobe.estimate.kernel import Terms
 from ibprobe.estimate.labels import Classes, as_classes
 from ibprobe.estimate.within import Query, lower_terms, passes_seen, queries, ratio_terms
 from ibprobe.record.records import Estimate
 
 if TYPE_CHECKING:
-    from jaxtyping import Float
+    from jaxtyping import Float, Int
 
 FEWEST_ROWS = 16
 """Half of the rows must say how passes scatter."""
@@ -48,8 +48,8 @@ class Nested:
 
 
 def from_passes(
-    found: Sequence[Estimate], passes: Float[Tensor, "k passes d"], y: Tensor | None, n: int, rows: NoisyRows
-) -> list[Estimate]:
+    found: Sequence[Bracket], passes: Float[Tensor, "k passes d"], y: Tensor | None, n: int, rows: NoisyRows
+) -> list[Bracket]:
     """Put nested estimates in the place of a layer's upper ends.
 
     Args:
@@ -60,7 +60,7 @@ def from_passes(
         rows: those of the first pass, which define the noise.
 
     Returns:
-        The estimates in their order; as they were when rows or passes are too few.
+        The brackets in their order; as they were when rows or passes are too few.
     """
     fine = passes.isfinite().all(2).all(1)
     places = evenly_spaced(n, len(passes))[fine.cpu()]
@@ -69,16 +69,25 @@ def from_passes(
         return list(found)
     classes = None if y is None else as_classes(y[places.to(y.device)])
     known = classes if isinstance(classes, Classes) else None
-    enumerated = found[0].target == "probe_set" and len(passes) == n
+    enumerated = found[0].estimate.target == "probe_set" and len(passes) == n
     answers = nested_terms(rows.placed(passes), rows.seeds, known, enumerated=enumerated)
-    return [_replaced(e, answers, known) for e in found]
+    return [_replaced(b, answers, known, places.to(b.rows.device)) for b in found]
 
 
-def _replaced(e: Estimate, answers: dict[str, Nested], classes: Classes | None) -> Estimate:
+def _replaced(b: Bracket, answers: dict[str, Nested], classes: Classes | None, places: Int[Tensor, " k"]) -> Bracket:
     """The nested estimate of this quantity; the flag says that there is no lower end, which is no longer so."""
+    e = b.estimate
     if e.quantity not in answers:
-        return replace(e, flags=e.flags - {"stochastic"}) if e.quantity == "I_TY" else e
-    terms = answers[e.quantity].terms
+        return replace(b, estimate=replace(e, flags=e.flags - {"stochastic"})) if e.quantity == "I_TY" else b
+    if e.quantity == "I_XT_given_Y" and classes is not None:
+        places = places[classes.kept.to(places.device)]
+    nested = answers[e.quantity]
+    return Bracket(_from_nested(e, nested, classes), places, nested.terms)
+
+
+def _from_nested(e: Estimate, answer: Nested, classes: Classes | None) -> Estimate:
+    """The record of the rows that have passes, and of the classes among them."""
+    terms = answer.terms
     kept = terms.low.shape[1]
     entropy = classes.entropy if classes is not None and e.quantity == "I_XT_given_Y" else 0.0
     base = replace(
@@ -94,7 +103,7 @@ def _replaced(e: Estimate, answers: dict[str, Nested], classes: Classes | None) 
         base, bracket_low=low, bracket_low_se=low_se, bracket_high=high, bracket_high_se=high_se,
         flags=base.flags | few | doubts(base, low, high),
     )  # fmt: skip
-    point = min(max(low + answers[e.quantity].lift, 0.0), high, max(base.ceiling, low))
+    point = min(max(low + answer.lift, 0.0), high, max(base.ceiling, low))
     return within_error(base, point, (low, low_se), (high, high_se))
 
 
