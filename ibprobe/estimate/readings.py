@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FOLDS = 2
+_OF_THE_BRACKET = {"wide_bracket", "at_ceiling", "collapsed", "low_rank", "dead_units"}
 
 
 def folds_of(keys: Int[Tensor, " n"]) -> Int[Tensor, " n"]:
@@ -44,7 +45,7 @@ def record_of(reading: Reading, frame: Estimate, estimator: str, seconds: float)
         estimator: the name that the user knows it by.
         seconds: what it cost.
     """
-    flags = (frame.flags - {"wide_bracket", "at_ceiling", "collapsed"}) | reading.flags
+    flags = (frame.flags - _OF_THE_BRACKET) | reading.flags
     if reading.noiseless:
         frame = replace(frame, noise="none", sigma=0.0, std=0.0)
     return replace(
@@ -52,7 +53,7 @@ def record_of(reading: Reading, frame: Estimate, estimator: str, seconds: float)
         lower_confidence=reading.lower_confidence, bracket_low=reading.bracket_low,
         bracket_low_se=reading.bracket_low_se, bracket_high=reading.bracket_high,
         bracket_high_se=reading.bracket_high_se, estimator=estimator, bound=reading.bound, ess=reading.ess,
-        seconds=seconds, flags=flags | _against(frame, reading),
+        effective_rank=None, dead_share=None, seconds=seconds, flags=flags | _against(frame, reading),
     )  # fmt: skip
 
 

@@ -118,6 +118,18 @@ FLAGS: dict[str, Flag] = {
         "Look at its activations; if it should carry a signal, training has lost it here.",
         "A seventh of what one yes-or-no question tells (ln 2).",
     ),
+    "low_rank": Flag(
+        "The layer's rows lie along about one direction (effective rank below 1.5), however many units it has.",
+        "A collapsed representation, one unit that outweighs all others, or two classes pulled apart.",
+        "Look at the first principal direction; unless two classes explain it, lower the learning rate or normalise.",
+        "Below 1.5, one direction holds over 79 % of the variance; layers of less than 8 units may be so by rights.",
+    ),
+    "dead_units": Flag(
+        "More than half of the layer's units give every row the same value.",
+        "ReLU units that never fire, saturated ones, or weights that are pruned or zero.",
+        "Look at biases and weights of this layer; a lower learning rate or another activation keeps units alive.",
+        "A few dead units are common under ReLU; above one half, most of the layer says nothing.",
+    ),
     "dtype_resolution": Flag(
         "The activations are stored too coarsely for this noise: std is below 4 units in the last place.",
         "bfloat16 or float16 activations far from zero and a small sigma.",
