@@ -130,7 +130,7 @@ def _mean(of: Sequence[Estimate]) -> Estimate:
     nats, low, high = _interval([e.nats for e in of])
     falls = _known(e.fall for e in of)
     fall = _interval(falls) if len(falls) == len(of) else (None, None, None)
-    peaks = _known(e.peak_step for e in of)
+    peaks = [e.peak_step for e in of if e.peak_step is not None]
     return replace(
         of[0], nats=nats, ci_low=low, ci_high=high, lower_confidence=low, bracket_low=None, bracket_low_se=None,
         bracket_high=None, bracket_high_se=None, bound=f"mean of {len(of)} runs", ess=None,

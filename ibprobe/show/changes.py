@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -46,7 +47,8 @@ def changes(panel: Panel, quantity: Literal["I_XT", "I_TY"]) -> dict[str, Change
     """By layer, in forward order; layers without a last value between two ends are left out."""
     found: dict[str, list[Estimate]] = {}
     for e in panel.xt if quantity == "I_XT" else panel.ty:
-        found.setdefault(shown_name(e.layer), []).append(e)
+        if math.isfinite(e.nats):
+            found.setdefault(shown_name(e.layer), []).append(e)
     made = {name: _change(name, of) for name, of in found.items() if len(of) > 1}
     return {name: change for name, change in made.items() if change}
 

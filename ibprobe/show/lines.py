@@ -48,7 +48,7 @@ def lines(
         "data": {"name": "points"},
         "datasets": {"points": panel.rows},
         "transform": [
-            {"filter": f"isValid(datum.{q}_nats)"},
+            {"filter": f"isNumber(datum.{q}_nats)"},
             *({"calculate": text, "as": f"{q}_{end}"} for end, text in ends.items()),
         ],
         "layer": [
@@ -103,7 +103,8 @@ def _height(title: str, low: float, high: float) -> Spec:
 
 def _range(panel: Panel, quantity: str) -> tuple[float, float]:
     values = [e for e in (panel.xt if quantity == "I_XT" else panel.ty) if math.isfinite(e.nats)]
-    top = max([*(min(e.ci_high, e.ceiling + 0.3) for e in values), *(e.nats for e in values), 0.1])
+    ends = [min(e.ci_high, e.ceiling + 0.3) for e in values]
+    top = max([*(end for end in ends if math.isfinite(end)), *(e.nats for e in values), 0.1])
     limit = panel.ceiling(quantity)
     if limit and limit[0] <= 1.4 * top:
         top = max(top, limit[0])
@@ -138,7 +139,9 @@ def _names(panel: Panel, q: str, domain: tuple[float, float]) -> list[Spec]:
 
 def curves(logged: Sequence[Logged], name: str, title: str, *, steps: StepScale = "log") -> Spec:
     """A curve of the user's own, on the same step axis."""
-    rows = [{"step": entry.step, "value": entry.values[name]} for entry in logged if name in entry.values]
+    found = [(entry.step, entry.values[name]) for entry in logged if name in entry.values]
+    # A loss that is no longer finite is a gap.
+    rows = [{"step": step, "value": value if math.isfinite(value) else None} for step, value in found]
     return {
         "title": title,
         "width": WIDTH,

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from ibprobe.errors import MissingExtra
+from ibprobe.errors import BadInput, MissingExtra
 from ibprobe.record.records import Records
 from ibprobe.show.cases import measured_cases
 from ibprobe.show.lines import lines
@@ -55,17 +55,19 @@ def save_pictures(
         average: as for :func:`write_report`.
 
     Raises:
-        BadInput: no run holds an estimate.
+        BadInput: no run holds an estimate, or the folder cannot be written.
         MissingExtra: vl-convert-python is not installed.
     """
+    made = {name: rendered(themed(spec, look), kind) for name, spec in pictures(runs, average=average).items()}
     target = Path(folder)
-    target.mkdir(parents=True, exist_ok=True)
-    written = []
-    for name, spec in pictures(runs, average=average).items():
-        path = target / f"{name}.{kind}"
-        path.write_bytes(rendered(themed(spec, look), kind))
-        written.append(path)
-    return written
+    written = {target / f"{name}.{kind}": drawn for name, drawn in made.items()}
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        for path, drawn in written.items():
+            path.write_bytes(drawn)
+    except OSError as e:
+        raise BadInput(f"cannot write {target}: {e}") from e
+    return list(written)
 
 
 def rendered(spec: Mapping[str, Any], kind: Kind) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
@@ -52,7 +53,7 @@ def plane(panel: Panel, *, beside: Sequence[Panel] = (), frontier: Points = ()) 
         "data": {"name": "points"},
         "datasets": {"points": panel.rows},
         "transform": [
-            {"filter": "isValid(datum.ty_nats) && isValid(datum.xt_nats) && datum.snapshot <= snapshot"},
+            {"filter": "isNumber(datum.ty_nats) && isNumber(datum.xt_nats) && datum.snapshot <= snapshot"},
             *({"calculate": text.format(q=q), "as": f"{q}_{end}"} for q in ("xt", "ty") for end, text in _ENDS.items()),
             *_LAST[:1],
         ],
@@ -114,11 +115,13 @@ def _domain(panels: Sequence[Panel], quantity: str, also: Iterable[float]) -> Do
     ends = [*also]
     for e in estimates:
         high = e.ci_high if e.bracket_high is None else e.bracket_high
-        ends += [v for v in (e.nats, e.bracket_low, min(high, 1.5 * e.ceiling + 1)) if v is not None and v == v]
+        own = (e.nats, e.bracket_low, min(high, 1.5 * e.ceiling + 1))
+        ends += [v for v in own if v is not None and math.isfinite(v)]
     top = max([*ends, 0.1])
     top = max([top, *(e.ceiling for e in estimates if e.ceiling <= _NEAR * top)])
     low = min([*ends, top])
-    margin = 0.06 * (top - min(low, 0.0) if low < top / 4 else top - low)
+    # All values may be one and the same, such as H(Y).
+    margin = max(0.06 * (top - min(low, 0.0) if low < top / 4 else top - low), 0.01)
     return (min(0.0, low) if low < top / 4 else low - margin, top + margin)
 
 

@@ -76,7 +76,8 @@ def _is_sweep(records: Records) -> bool:
 
 
 def _add_sweeps(page: Page, found: Sequence[Case]) -> None:
-    specs = [(sweep(c.records, q), None) for c in found for q in ("I_XT", "I_TY") if c.records.select(quantity=q)]
+    shown = [case.records.select(headline=True) for case in found]
+    specs = [(sweep(r, q), None) for r in shown for q in ("I_XT", "I_TY") if r.select(quantity=q)]
     text = "What falls with σ is what can be told apart at that resolution; compare layers at one σ only."
     page.add_section("At every noise size", text, specs)
 

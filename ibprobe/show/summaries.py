@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from ibprobe.record.records import Estimate, Records
+from ibprobe.errors import BadInput
+from ibprobe.record.records import SYMBOLS, Estimate, Records
 from ibprobe.show.changes import Change, changes
 from ibprobe.show.labels import standing_free
 from ibprobe.show.layers import depth_colour
@@ -84,7 +86,8 @@ _FALL = (
 
 def _bar(panel: str, change: Change) -> dict[str, Any]:
     return {
-        "panel": panel, "layer": change.layer, "nats": change.nats, "low": change.low, "high": change.high,
+        "panel": panel, "layer": change.layer, "nats": change.nats,
+        "low": _end(change.low, change.nats), "high": _end(change.high, change.nats),
         "since": change.since, "until": change.until, "flags": ", ".join(change.flags),
     }  # fmt: skip
 
@@ -137,10 +140,16 @@ def _beside_brackets(records: Records, quantity: str) -> list[tuple[Estimate, Es
 
 def _pair(bracket: Estimate, critic: Estimate) -> dict[str, Any]:
     return {
-        "layer": shown_name(critic.layer), "step": critic.step, "low": bracket.bracket_low,
-        "high": bracket.bracket_high, "nats": critic.nats, "ci_low": critic.ci_low, "ci_high": critic.ci_high,
+        "layer": shown_name(critic.layer), "step": critic.step, "nats": critic.nats,
+        "low": _end(bracket.bracket_low, bracket.nats), "high": _end(bracket.bracket_high, bracket.nats),
+        "ci_low": _end(critic.ci_low, critic.nats), "ci_high": _end(critic.ci_high, critic.nats),
         "bound": critic.bound, "ess": critic.ess, "flags": ", ".join(sorted(critic.flags)),
     }  # fmt: skip
+
+
+def _end(value: float | None, nats: float) -> float:
+    """The end of an interval; an infinite one cannot be drawn, the interval then ends at the value."""
+    return value if value is not None and math.isfinite(value) else nats
 
 
 def sweep(records: Records, quantity: Literal["I_XT", "I_TY"]) -> Spec:
@@ -149,8 +158,13 @@ def sweep(records: Records, quantity: Literal["I_XT", "I_TY"]) -> Spec:
     Args:
         records: at several σ.
         quantity: which coordinate.
+
+    Raises:
+        BadInput: there is no value of it.
     """
-    found = [e for e in records if e.quantity == quantity and e.headline]
+    found = [e for e in records if e.quantity == quantity and e.headline and math.isfinite(e.nats)]
+    if not found:
+        raise BadInput(f"there is nothing to draw: the records hold no headline value of {SYMBOLS[quantity]}")
     order = {name: i for i, name in enumerate(dict.fromkeys(shown_name(e.layer) for e in found))}
     colour = depth_colour(list(order))
     scale = {"type": "log", "nice": False, "padding": 24}
@@ -211,5 +225,5 @@ def _at_sigma(e: Estimate, order: dict[str, int]) -> dict[str, Any]:
     name = shown_name(e.layer)
     low = e.ci_low if e.bracket_low is None else e.bracket_low
     high = e.ci_high if e.bracket_high is None else e.bracket_high
-    return {"layer": name, "order": order[name], "sigma": e.sigma, "nats": e.nats, "low": low,
-            "high": min(high, e.ceiling + 1), "flags": ", ".join(sorted(e.flags))}  # fmt: skip
+    return {"layer": name, "order": order[name], "sigma": e.sigma, "nats": e.nats, "low": _end(low, e.nats),
+            "high": _end(min(high, e.ceiling + 1), e.nats), "flags": ", ".join(sorted(e.flags))}  # fmt: skip

@@ -152,7 +152,8 @@ def _passed(panel: Panel) -> list[str]:
 
 
 def _meaning(whose: str) -> str:
-    return FLAGS[whose.rpartition("(")[2].rstrip(")")].meaning
+    flag = FLAGS.get(whose.rpartition("(")[2].rstrip(")"))
+    return flag.meaning if flag else "a flag of a plugin, which ibprobe cannot explain."
 
 
 def _by_flag(panel: Panel, about_layers: bool) -> list[tuple[str, str]]:
