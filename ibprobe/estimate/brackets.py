@@ -67,7 +67,8 @@ def _brackets(layer: LayerRows, y: Tensor | None, channel: Channel) -> tuple[lis
     else:
         found = _with_kernel(base, layer, rows, classes)
     found = [replace(b, rows=fine[b.rows]) for b in found]
-    found[0] = replace(found[0], estimate=with_spread(found[0].estimate, rows))
+    number = classes.number if isinstance(classes, Classes) else None
+    found[0] = replace(found[0], estimate=with_spread(found[0].estimate, rows, number))
     if whole.passes is not None and rows.std:
         found = from_passes(found, whole.passes, targets, len(whole.t), rows)
     events = []

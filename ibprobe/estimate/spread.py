@@ -14,14 +14,18 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _ROWS = 1024
-# Below 1.5, one direction holds more than 79 % of the variance: p² + (1 − p)² > ⅔.
-_LOW_RANK = 1.5
+# Below 1.1, one direction holds more than 95 % of the variance, p² + (1 − p)² > 1/1.1. Healthy runs of ten classes pass
+# through 1.4 early on.
+_LOW_RANK = 1.1
 # An output of a few classes has a low rank by rights.
 _WIDE_ENOUGH = 8
 
 
-def with_spread(e: Estimate, rows: NoisyRows) -> Estimate:
+def with_spread(e: Estimate, rows: NoisyRows, classes: int | None = None) -> Estimate:
     """Set effective rank and share of dead units on the record of I(X;T̃), with the flags that they raise.
+
+    Two classes, once learned, lie on one direction by rights (neural collapse: Papyan, Han & Donoho 2020,
+    arXiv 2008.08186), so that a low rank is no flag then.
 
     A unit is dead if it gives every row the same value up to rounding, as in ``constant``. Directions are those that
     the noise meets: of standardised units under ``per_unit``. A single row has neither.
@@ -30,7 +34,7 @@ def with_spread(e: Estimate, rows: NoisyRows) -> Estimate:
         return e
     rank, dead = effective_rank(rows.clean), float((rows.unit == 0).double().mean())
     flags = {
-        "low_rank": 0 < rank < _LOW_RANK and e.dim >= _WIDE_ENOUGH,
+        "low_rank": 0 < rank < _LOW_RANK and e.dim >= _WIDE_ENOUGH and classes != 2,
         "dead_units": dead > 0.5,
     }
     return replace(e, effective_rank=rank, dead_share=dead, flags=e.flags | {k for k, on in flags.items() if on})

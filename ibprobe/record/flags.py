@@ -119,10 +119,10 @@ FLAGS: dict[str, Flag] = {
         "A seventh of what one yes-or-no question tells (ln 2).",
     ),
     "low_rank": Flag(
-        "The layer's rows lie along about one direction (effective rank below 1.5), however many units it has.",
-        "A collapsed representation, one unit that outweighs all others, or two classes pulled apart.",
-        "Look at the first principal direction; unless two classes explain it, lower the learning rate or normalise.",
-        "Below 1.5, one direction holds over 79 % of the variance; layers of less than 8 units may be so by rights.",
+        "The layer's rows lie along one direction (effective rank below 1.1), however many units it has.",
+        "A collapsed representation, or one unit that outweighs all others.",
+        "Look at the first principal direction: what tells rows apart along it is all that the next layer easily sees.",
+        "One direction holds over 95 % of the variance; fewer than 8 units, or two classes, may be so by rights.",
     ),
     "dead_units": Flag(
         "More than half of the layer's units give every row the same value.",

@@ -80,7 +80,7 @@ def in_one_direction(share: float) -> Callable[[int], Tensor]:
     return lambda width: torch.cat([torch.randn(4096, 2) * root, torch.zeros(4096, width - 2)], 1)
 
 
-@pytest.mark.parametrize(("share", "width", "low"), [(0.85, 8, True), (0.7, 8, False), (0.85, 7, False)])
+@pytest.mark.parametrize(("share", "width", "low"), [(0.97, 8, True), (0.93, 8, False), (0.97, 7, False)])
 def test_one_direction_with_most_of_the_variance_is_a_low_rank_in_wide_layers(
     share: float, width: int, low: bool
 ) -> None:
@@ -90,10 +90,17 @@ def test_one_direction_with_most_of_the_variance_is_a_low_rank_in_wide_layers(
 def test_only_the_bracket_of_the_inputs_carries_the_spread() -> None:
     t = torch.randn(200, 1).repeat(1, 9)
     t[:, :5] = 0
-    found, _ = channel_estimates(LayerRows(t), torch.arange(200) % 2, Channel())
+    found, _ = channel_estimates(LayerRows(t), torch.arange(200) % 3, Channel())
     xt, *others = found
     assert {"low_rank", "dead_units"} <= xt.flags
     critic = record_of(Reading(nats=1.0, ci_low=1.0, ci_high=1.0, lower_confidence=1.0, bound="dv"), xt, "mine", 0.1)
     for e in (critic, *others):
         assert (e.effective_rank, e.dead_share) == (None, None)
         assert not e.flags & {"low_rank", "dead_units"}
+
+
+def test_two_classes_may_lie_along_one_direction() -> None:
+    t = torch.randn(200, 1).repeat(1, 9)
+    for classes, low in ((2, False), (3, True)):
+        found, _ = channel_estimates(LayerRows(t), torch.arange(200) % classes, Channel())
+        assert ("low_rank" in found[0].flags) == low
