@@ -11,7 +11,7 @@ from statistics import fmean, median, stdev
 from typing import Any
 
 from ibprobe.errors import BadInput
-from ibprobe.record.records import Estimate, Logged, Records
+from ibprobe.record.records import Estimate, Event, Logged, Records
 from ibprobe.record.rundir import plain
 
 # What may differ between runs that are the same but for chance: when, where and on which versions they ran.
@@ -54,8 +54,18 @@ def cases(runs: Sequence[tuple[str, Records]], *, average: bool | None = None) -
         kept += [of] if together else [[run] for run in of]
     settings = [_settings(of[0][1].meta) for of in kept]
     named = [_told_apart(own, settings) for own in settings]
-    return [
+    made = [
         _case(of, name if named.count(name) == 1 or len(of) > 1 else "") for of, name in zip(kept, named, strict=True)
+    ]
+    return _numbered(made)
+
+
+def _numbered(found: Sequence[Case]) -> list[Case]:
+    """Cases that are called alike, such as runs in folders of one name, get a number; charts go by the name."""
+    names = [case.name for case in found]
+    return [
+        replace(case, name=f"{case.name} #{names[: i + 1].count(case.name)}") if names.count(case.name) > 1 else case
+        for i, case in enumerate(found)
     ]
 
 
@@ -112,8 +122,11 @@ def averaged(runs: Sequence[Records]) -> Records:
             key = (e.step, e.layer, e.quantity, e.estimator, e.split, e.mode, e.noise, e.sigma)
             found[key].append(e)
     estimates = tuple(_mean(of) for of in found.values() if len(of) == len(runs))
-    events = tuple(dict.fromkeys(event for records in runs for event in records.events))
-    return Records(estimates, events, runs[0].meta, _mean_curves(runs))
+    events = dict.fromkeys(event for records in runs for event in records.events)
+    missing = len(found) - len(estimates)
+    why = f"{missing} values that not all {len(runs)} runs have are not in the mean (--separate shows them)"
+    left_out = [Event(step=0, kind="note", why=why)] if missing else []
+    return Records(estimates, (*events, *left_out), runs[0].meta, _mean_curves(runs))
 
 
 def _mean_curves(runs: Sequence[Records]) -> tuple[Logged, ...]:
