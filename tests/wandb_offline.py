@@ -24,36 +24,47 @@ def offline_run(folder: Path, **options: Any) -> wandb.Run:
 
 @dataclass
 class Written:
-    """The rows, the axis of each metric, and the config of a finished run."""
+    """The rows, the axis of each metric, summary, config and media of a finished run."""
 
+    folder: Path
     rows: list[dict[str, Any]] = field(default_factory=list)
     metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
+    summary: dict[str, Any] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
 
     def ours(self) -> list[dict[str, Any]]:
-        """Rows that the probe wrote into, with its columns only."""
-        mine = [{k: v for k, v in row.items() if k.startswith("ib")} for row in self.rows]
+        """The probe's scalars in each row that has any."""
+        mine = [{k: v for k, v in row.items() if k.startswith("ib") and "." not in k} for row in self.rows]
         return [row for row in mine if row]
 
     def column(self, name: str) -> list[Any]:
         """The values of one metric, where it has any."""
         return [row[name] for row in self.rows if name in row]
 
+    def media(self, name: str) -> str:
+        """The text of the last file that was logged by this name."""
+        return (self.folder / self.column(f"{name}.path")[-1]).read_text(encoding="utf-8")
+
+    def table(self, name: str) -> list[dict[str, Any]]:
+        """The rows of a table."""
+        table = json.loads(self.media(name))
+        return [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
+
 
 def finish_and_read(run: wandb.Run) -> Written:
     """End the run and read its file with W&B's own reader."""
-    path = run.settings.sync_file
+    path, written = run.settings.sync_file, Written(Path(run.dir))
     run.finish()
     command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(path)]
     lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
-    written = Written()
     for record in map(json.loads, lines):
         if record["type"] == "history":
             written.rows.append({k: _number(v) for k, v in record["history"]["item"].items()})
         elif record["type"] == "metric" and "name" in record["metric"]:
             written.metrics[record["metric"]["name"]] = record["metric"]
-        elif record["type"] == "config":
-            written.config |= record["config"]["update"]
+        elif record["type"] in ("config", "summary"):
+            kept = getattr(written, record["type"])
+            kept |= record[record["type"]]["update"]
     return written
 
 

@@ -1,68 +1,52 @@
-"""Scalars in Weights & Biases, on their own axis, without losing a row of the user's or of ours."""
+"""Scalars in Weights & Biases, on their own axis, without losing a row of the user's or of ours; then the panels."""
 
 from __future__ import annotations
 
-import re
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ibprobe.errors import BadInput
-from ibprobe.record.records import Estimate, Event
+from ibprobe.record.alerts import Alert
+from ibprobe.record.records import Estimate, Event, Records
+from ibprobe.sinks.wandb_keys import AXIS, LayerKeys, metrics_of, summary_of
+from ibprobe.sinks.wandb_panels import Panels
+from ibprobe.sinks.wandb_run import WandbRun
 
 MAX_LAYERS = 16
-"""With more layers than this, panels would drown the workspace: only the details are logged."""
-
-_DETAILS = (
-    "nats", "ci_low", "ci_high", "lower_confidence", "bracket_low", "bracket_low_se", "bracket_high",
-    "bracket_high_se", "ceiling", "rows", "distinct_rows", "dropped_rows", "std", "ess", "seconds",
-)  # fmt: skip
-_AXIS = "ib/step"
+"""With more layers than this, scalars would drown the workspace: only tables and the plane are logged."""
 _POLL_SHARE = 0.01
-"""Asking W&B for its step is a round trip to another process (0.2 ms): at most this share of the time goes into it."""
-
-
-def layer_key(layer: str) -> str:
-    """A layer's name as W&B can store it: dots and signs would lose axis or summary."""
-    return re.sub(r"[^A-Za-z0-9_/]", "_", layer.replace(".", "/").replace("#", "/call")) or "model"
-
-
-def metrics_of(e: Estimate, *, visible: bool, layer: str | None = None) -> dict[str, float | int | str]:
-    """The metrics of one estimate: the headline where people look, everything else under ``ib_detail``.
-
-    Args:
-        e: the estimate.
-        visible: whether its headline gets a panel.
-        layer: the layer's key, where :func:`layer_key` would give it that of another layer.
-    """
-    layer = layer or layer_key(e.layer)
-    detail = f"ib_detail/{e.quantity}/{e.estimator}/{e.split}/{layer}"
-    metrics: dict[str, float | int | str] = {
-        f"{detail}/{name}": getattr(e, name) for name in _DETAILS if getattr(e, name) is not None
-    }
-    metrics[f"{detail}/flags"] = ",".join(sorted(e.flags))
-    if visible and e.headline and e.quantity in ("I_XT", "I_TY"):
-        suffix = "_held_out" if e.split == "held_out" else ""
-        metrics[f"ib_{e.quantity}{suffix}/{layer}"] = e.nats
-    return metrics
+"""Calls into W&B are round trips to another process (0.2 ms each): at most this share of the time goes into them."""
+_DEFINED_AT_ONCE = 100
+"""Metrics that are defined in one training step, 20 ms; a snapshot of many layers has hundreds of new ones."""
 
 
 class WandbSink:
     """Logs to a run that the user owns.
 
+    Scalars come at once, the plane is redrawn every few minutes; its interactive page, the table of all records and
+    the summary values come at the end. Nothing that waits for the server is called from training.
+
     Args:
         run: a ``wandb`` run; by default the active one.
+        alerts: whether the probe's alerts are sent as W&B alerts.
+        panels_every: seconds between two drawings of the plane, at least.
+        patience: seconds that the end of the run waits for a slow server to take tables and charts.
     """
 
-    def __init__(self, run: Any = None) -> None:
-        self._run = run
+    def __init__(
+        self, run: Any = None, *, alerts: bool = False, panels_every: float = 120.0, patience: float = 30.0
+    ) -> None:
+        self._given, self._alerts = run, alerts
+        self._panels_every, self._patience = panels_every, patience
         self._queue: deque[dict[str, Any]] = deque()
         self._last_row: int | None = None
         self._next_poll = 0.0
-        self._defined: set[str] = set()
-        self._keys: dict[str, str] = {}
-        self._visible = True
+        self._defined = {AXIS}
+        self._keys = LayerKeys()
+        self._estimates: list[Estimate] = []
+        self._meta: Mapping[str, Any] = {}
 
     def open(self, meta: Mapping[str, Any]) -> None:
         """Find the run and note how the numbers are made in its config.
@@ -70,65 +54,73 @@ class WandbSink:
         Raises:
             BadInput: there is no active run.
         """
-        if self._run is None:
-            import wandb
-
-            self._run = wandb.run
-        if self._run is None:
-            raise BadInput("no W&B run is active: call wandb.init() before, or pass sinks=[WandbSink(run)]")
-        self._visible = len(meta.get("layers", ())) <= MAX_LAYERS
-        self._run.config.update({"ibprobe": dict(meta)}, allow_val_change=True)
-        self._run.define_metric(_AXIS, hidden=True)
+        self._run = WandbRun(self._given)
+        self._meta = meta
+        self._scalars = len(meta.get("layers", ())) <= MAX_LAYERS
+        self._run.begin(meta)
+        self._panels = Panels(self._run, self._panels_every, self._patience)
 
     def write(self, estimates: Sequence[Estimate], events: Sequence[Event]) -> None:
-        """Queue one row a snapshot."""
+        """Queue one row a snapshot, and redraw the plane where it is time."""
+        self._estimates += estimates
         rows: dict[int, dict[str, Any]] = {}
         for e in estimates:
-            rows.setdefault(e.step, {_AXIS: e.step}).update(
-                metrics_of(e, visible=self._visible, layer=self._key(e.layer))
-            )
-        for row in rows.values():
-            self._define(row)
-            self._queue.append(row)
+            row = rows.setdefault(e.step, {AXIS: e.step})
+            if self._scalars:
+                row.update(metrics_of(e, self._keys[e.layer]))
+        self._queue += rows.values()
         self.tick()
-
-    def _key(self, layer: str) -> str:
-        """Each layer's own key: ``conv-1`` and ``conv_1`` must not overwrite each other."""
-        if layer not in self._keys:
-            key = layer_key(layer)
-            same = sum(k == key or k.startswith(f"{key}__") for k in self._keys.values())
-            self._keys[layer] = f"{key}__{same + 1}" if same else key
-        return self._keys[layer]
-
-    def _define(self, row: Mapping[str, Any]) -> None:
-        """Exact names only: a glob would fight with another one over the axis."""
-        for key in row.keys() - self._defined - {_AXIS}:
-            summary = None if key.endswith("/flags") else "min,max,last"
-            hidden = key.startswith("ib_detail/") or None
-            self._run.define_metric(key, step_metric=_AXIS, step_sync=True, summary=summary, hidden=hidden)
-            self._defined.add(key)
+        if estimates and self._panels.due and not self._run.finished:
+            self._panels.redraw(self._records())
 
     def tick(self) -> None:
         """Add at most one row to each W&B row that is still open, so that neither side overwrites the other."""
         if self._queue and (started := time.perf_counter()) >= self._next_poll:
-            self._emit()
+            self._check_run()
+            if self._define(_DEFINED_AT_ONCE):
+                self._emit()
             now = time.perf_counter()
             self._next_poll = now + (now - started) / _POLL_SHARE
 
-    def _emit(self) -> None:
-        # The step of a finished run is an answer that W&B waits 30 s for, and it has no public way to ask.
-        if getattr(self._run, "_is_finished", False):
-            raise BadInput(f"the W&B run was finished before the probe; {len(self._queue)} snapshots are not in it")
-        if self._run.step != self._last_row:
-            self._run.log(self._queue.popleft(), commit=False)
-            self._last_row = self._run.step
+    def alert(self, alert: Alert) -> None:
+        """Send an alert on, where that was asked for."""
+        if self._alerts:
+            self._run.alert(" ".join(filter(None, ("ibprobe:", alert.flag, alert.layer, alert.split))), str(alert))
 
     def close(self, summary: str) -> None:
-        """Log what is still queued, on rows of its own."""
+        """Log what is still queued, on rows of its own; then summary values, tables and charts."""
         while self._queue:
+            self._check_run()
+            self._define(None)
             self._emit()
             left = len(self._queue)
             if left:
-                self._run.log({}, commit=True)
+                self._run.end_row()
             if left and self._run.step == self._last_row:
                 break  # wandb.init(mode="disabled"): rows never end
+        if self._estimates and not self._run.disabled:
+            self._check_run()
+            self._run.summarise(summary_of(self._estimates, self._keys, each=self._scalars))
+            self._panels.finish(self._records())
+
+    def _records(self) -> Records:
+        return Records(tuple(self._estimates), meta=self._meta)
+
+    def _check_run(self) -> None:
+        """A finished run takes nothing, and waits 30 s before it says so."""
+        if self._run.finished:
+            left = f"{len(self._queue)} snapshots" if self._queue else "tables and charts"
+            raise BadInput(f"the W&B run was finished before the probe; {left} are not in it")
+
+    def _define(self, limit: int | None) -> bool:
+        """Define metrics of the next row, at most ``limit`` of them; whether that was all."""
+        new = [key for key in self._queue[0] if key not in self._defined]
+        for key in new[:limit]:
+            self._run.define(key)
+            self._defined.add(key)
+        return len(new) <= (limit or len(new))
+
+    def _emit(self) -> None:
+        if self._run.step != self._last_row:
+            self._run.add(self._queue.popleft())
+            self._last_row = self._run.step

@@ -10,16 +10,21 @@ import pytest
 import wandb
 from record_factory import INF, critic, estimate
 from wandb_offline import finish_and_read, offline_run
+from wandb_orders import ORDERS, STEPS, train, values
 
 from ibprobe.errors import BadInput
 from ibprobe.record.records import Estimate
+from ibprobe.show import page
 from ibprobe.sinks import wandb as module
-from ibprobe.sinks.wandb import MAX_LAYERS, WandbSink, layer_key, metrics_of
+from ibprobe.sinks.wandb import MAX_LAYERS, WandbSink
+from ibprobe.sinks.wandb_keys import layer_key, metrics_of
 
 NUMBERS = (
     "nats", "ci_low", "ci_high", "lower_confidence", "bracket_low", "bracket_low_se", "bracket_high",
-    "bracket_high_se", "ceiling", "rows", "distinct_rows", "dropped_rows", "std", "ess", "seconds",
+    "bracket_high_se", "ceiling", "rows", "distinct_rows", "dropped_rows", "std", "ess", "effective_rank",
+    "dead_share", "peak_step", "fall", "fall_low", "fall_high", "seconds",
 )  # fmt: skip
+PANELS = ("ib/plane_table", "ib/plane_html", "ib/records")
 
 
 def snapshot(step: int) -> list[Estimate]:
@@ -36,6 +41,14 @@ def snapshot(step: int) -> list[Estimate]:
 RECORDS = [snapshot(step) for step in (0, 5, 5000)] + [[critic("I_XT", 4.0, step=5000, layer="net.0", headline=False)]]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def quick_page():
+    """The page takes two seconds to make; here it is about rows."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(page, "plane_html", lambda records: "<p>plane</p>")
+        yield
+
+
 @pytest.fixture
 def fast(monkeypatch):
     """Ask W&B for its step at every call, so that the order of calls decides and not the clock."""
@@ -43,7 +56,7 @@ def fast(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory):
+def written(tmp_path_factory, quick_page):
     """What a run holds whose user has claimed the axis of everything."""
     run = offline_run(tmp_path_factory.mktemp("wandb"))
     run.define_metric("*", step_metric="train/global_step")
@@ -68,7 +81,7 @@ def test_every_value_of_every_record_is_in_the_run(written):
 
 
 def test_nothing_else_is_in_our_rows(written):
-    expected = [{"ib/step"}.union(*(metrics_of(e, visible=True) for e in estimates)) for estimates in RECORDS]
+    expected = [{"ib/step"}.union(*(metrics_of(e, layer_key(e.layer)) for e in s)) for s in RECORDS]
     assert [set(row) for row in written.ours()] == expected
 
 
@@ -80,7 +93,7 @@ def test_headlines_have_panels_by_quantity_and_layer(written):
 
 
 def test_each_metric_is_defined_by_its_exact_name_on_our_axis(written):
-    names = {k for row in written.ours() for k in row} - {"ib/step"}
+    names = {k for row in written.ours() for k in row} - {"ib/step"} | set(PANELS)
     assert {n: written.metrics[n]["step_metric"] for n in names} == dict.fromkeys(names, "ib/step")
     assert all(written.metrics[n]["options"]["step_sync"] for n in names)
 
@@ -90,9 +103,9 @@ def test_details_and_the_axis_are_hidden_and_headlines_are_not(written):
     assert hidden == {n for n in written.metrics if n.startswith("ib_detail/") or n == "ib/step"}
 
 
-def test_numbers_get_a_minimum_and_a_maximum_and_flags_do_not(written):
+def test_headlines_get_a_minimum_and_a_maximum(written):
     summarised = {n for n, metric in written.metrics.items() if metric.get("summary")}
-    assert summarised == {n for n in written.metrics if n != "ib/step" and not n.endswith("/flags")}
+    assert summarised == {n for n in written.metrics if n.startswith("ib_I_")}
 
 
 def test_names_hold_only_what_wandb_can_sort_and_filter(written):
@@ -109,35 +122,6 @@ def test_the_users_rows_stand_as_they_were_logged(written):
     assert [row["train/global_step"] for row in written.rows if "loss" in row] == [0, 10, 20, 30]
 
 
-def user_logs(run: wandb.Run, step: int, explicit: bool) -> None:
-    run.log({"loss": step / 3, "user/i": step}, step=step if explicit else None)
-
-
-ORDERS = {
-    "user first, explicit step": {"first": True, "explicit": True},
-    "user first, automatic step": {"first": True, "explicit": False},
-    "user last, explicit step": {"first": False, "explicit": True},
-    "user last, automatic step": {"first": False, "explicit": False},
-    "probe three times faster": {"first": True, "explicit": True, "snapshots": 3},
-    "user sparse": {"first": True, "explicit": True, "every": 7},
-    "user silent": {"first": True, "explicit": False, "every": None},
-}
-
-
-def train(run: wandb.Run, sink: WandbSink, *, first, explicit, snapshots=1, every: int | None = 1) -> list[int]:
-    """Twenty steps; gives the steps that the user logged."""
-    logged = [i for i in range(20) if every and i % every == 0]
-    for i in range(20):
-        if first and i in logged:
-            user_logs(run, i, explicit)
-        for k in range(snapshots):
-            sink.write([estimate(step=snapshots * i + k, nats=i + k / 10)], [])
-        sink.tick()
-        if not first and i in logged:
-            user_logs(run, i, explicit)
-    return logged
-
-
 @pytest.mark.usefixtures("fast")
 @pytest.mark.parametrize("order", ORDERS.values(), ids=ORDERS)
 def test_no_row_of_the_user_or_of_the_probe_is_lost(tmp_path, order):
@@ -148,19 +132,44 @@ def test_no_row_of_the_user_or_of_the_probe_is_lost(tmp_path, order):
     sink.close("")
     back, n = finish_and_read(run), order.get("snapshots", 1)
     assert (back.column("loss"), back.column("user/i")) == ([i / 3 for i in logged], logged)
-    assert back.column("ib/step") == list(range(20 * n))
-    assert back.column("ib_I_XT/fc1") == [i + k / 10 for i in range(20) for k in range(n)]
+    ours = [row for row in back.rows if "ib_I_XT/fc1" in row]
+    assert [row["ib/step"] for row in ours] == list(range(STEPS * n))
+    assert [{q: row[f"ib_{q}/fc1"] for q in ("I_XT", "I_TY")} for row in ours] == [
+        values(step, n) for step in range(STEPS * n)
+    ]
 
 
-def test_with_more_layers_than_panels_can_show_only_details_are_logged(tmp_path):
+def test_with_more_layers_than_panels_can_show_no_layer_has_a_scalar(tmp_path):
     run, layers = offline_run(tmp_path), [f"blocks.{i}" for i in range(MAX_LAYERS + 1)]
     sink = WandbSink(run)
     sink.open({"layers": layers})
-    sink.write([estimate(layer=name, step=1) for name in layers], [])
+    both = [estimate(layer=name, step=1, quantity=q, nats=2.0) for name in layers for q in ("I_XT", "I_TY")]
+    sink.write(both, [])
+    sink.close("")
+    back = finish_and_read(run)
+    assert back.ours() == [{"ib/step": 1}]
+    assert (len(back.table("ib/plane_table")), len(back.table("ib/records"))) == (len(layers), len(both))
+    assert {k: v for k, v in back.summary.items() if k.startswith(("ib_", "blocks"))} == {
+        "ib_final/step": 1, "ib_mean/I_XT": 2, "ib_mean/I_XT_fall": 0.75, "ib_mean/I_TY": 2, "ib_mean/I_TY_fall": 0.75,
+    }  # fmt: skip
+
+
+@pytest.mark.usefixtures("fast")
+def test_a_snapshot_with_many_new_metrics_is_spread_over_training_steps(tmp_path):
+    run = offline_run(tmp_path)
+    sink = WandbSink(run)
+    sink.open({"layers": ["many"]})
+    sink.write([estimate(step=0, layer=f"l{i}") for i in range(16)], [])
+    waits = 0
+    while sink._queue:
+        assert waits < 10
+        sink.tick()
+        waits += 1
     sink.close("")
     [row] = finish_and_read(run).ours()
-    assert {k.split("/")[0] for k in row} == {"ib", "ib_detail"}
-    assert sum(k.endswith("/nats") for k in row) == MAX_LAYERS + 1
+    # A little over twenty metrics a layer, a hundred of them a step, the first hundred at once.
+    assert len(row) > 300
+    assert waits == len(row) // 100
 
 
 def test_layers_whose_names_wandb_cannot_tell_apart_get_keys_of_their_own(tmp_path):
@@ -201,6 +210,25 @@ def test_a_disabled_run_takes_everything_and_ends():
         sink.write([estimate(step=step)], [])
     sink.close("")
     assert run.step == 0
+
+
+def test_a_run_that_was_finished_with_nothing_left_but_the_panels_is_reported(tmp_path):
+    run = offline_run(tmp_path)
+    sink = WandbSink(run)
+    sink.open({})
+    sink.write([estimate()], [])
+    run.finish()
+    with pytest.raises(BadInput, match="finished before the probe; tables and charts are not in it"):
+        sink.close("")
+
+
+def test_a_probe_that_measured_nothing_draws_nothing(tmp_path):
+    run = offline_run(tmp_path)
+    sink = WandbSink(run)
+    sink.open({"layers": ["fc1"]})
+    sink.close("")
+    back = finish_and_read(run)
+    assert (back.rows, back.config["ibprobe"]) == ([], {"layers": ["fc1"]})
 
 
 def test_polling_wandb_for_its_step_takes_at_most_its_share_of_the_time():
