@@ -12,6 +12,7 @@ import torch
 from ibprobe.capture.rows import RowSet
 from ibprobe.errors import NoRows
 from ibprobe.estimate.estimators import LayerEstimator
+from ibprobe.estimate.trends import Trends
 from ibprobe.record.alerts import Alert, AlertCallback, Alerts
 from ibprobe.record.records import Estimate, Event, Logged, Records, as_number
 from ibprobe.schedule import Budget
@@ -56,7 +57,7 @@ class InlineRuntime:
         self._estimator, self._critics, self._budget = estimator, critics, budget
         self._sinks: Fanout | None = None
         self._reported = 0
-        self._alerts, self._on_flag = Alerts(), on_flag
+        self._trends, self._alerts, self._on_flag = Trends(), Alerts(), on_flag
         self._meta, self._kept = meta, _Kept()
 
     @property
@@ -136,8 +137,9 @@ class InlineRuntime:
     def _brackets(self, take: Callable[[], list[RowSet]]) -> list[RowSet]:
         with self._budget.paying("brackets"), torch.no_grad():
             sets = take()
-            for rows in sets:
-                self.keep(*self._estimator.brackets(rows))
+            found = [self._estimator.brackets(rows) for rows in sets]
+            estimates = self._trends.marked([e for of_split, _ in found for e in of_split])
+            self.keep(estimates, [event for _, of_split in found for event in of_split])
         self._budget.measured += 1
         return sets
 
