@@ -154,8 +154,9 @@ def _flat(value: Any) -> Any:
 
 
 def advice(flags: frozenset[str]) -> list[str]:
-    """Meaning and next action of each flag, in one sentence each."""
-    return [f"{name}: {FLAGS[name].meaning} {FLAGS[name].action}" for name in sorted(flags) if name in FLAGS]
+    """Meaning and next action of each flag, in one sentence each; a flag of a plugin is only named."""
+    known = {name: f"{name}: {FLAGS[name].meaning} {FLAGS[name].action}" for name in flags if name in FLAGS}
+    return [known.get(name, name) for name in sorted(flags)]
 
 
 def last_rows(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

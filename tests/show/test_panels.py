@@ -74,8 +74,8 @@ def test_a_point_is_flagged_by_either_record_and_says_what_to_do():
     assert one_panel(estimate(flags=frozenset())).rows[0]["flagged"] is False
 
 
-def test_a_flag_of_a_plugin_has_no_advice():
-    assert advice(frozenset({"of_a_plugin"})) == []
+def test_a_flag_of_a_plugin_is_only_named():
+    assert advice(frozenset({"of_a_plugin"})) == ["of_a_plugin"]
 
 
 def test_rows_are_strict_json_where_numbers_are_infinite_or_missing():
