@@ -15,6 +15,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from wandb_answers import ANSWERS, Json, Kept
 
+KEY = "0" * 40
+"""Of the form that clients take for an API key."""
+
 
 @dataclass
 class Faults:
@@ -51,7 +54,7 @@ class LoopbackServer:
 
     def environment(self) -> dict[str, str]:
         """Variables that send a process's W&B here."""
-        return {"WANDB_BASE_URL": self.url, "WANDB_API_KEY": "0" * 40, "WANDB_SILENT": "true"}
+        return {"WANDB_BASE_URL": self.url, "WANDB_API_KEY": KEY, "WANDB_SILENT": "true"}
 
     def stream(self, sent: Json) -> Json:
         """Keep a chunk of a run's rows and summary."""
