@@ -29,7 +29,8 @@ class Trends:
     slow rise to exceed the errors, and it leaves the beginning behind, where both splits rise. All of this must hold:
 
     * on training rows, this value and the one before lie above that one, beyond both 95 % intervals;
-    * on held-out rows, this value does not lie above the interval of that one;
+    * on held-out rows, this value does not lie above the interval of that one, nor has it gained half as much: few
+      held-out rows have wide intervals, in which a real gain is lost;
     * now, the training rows' interval lies above that of the held-out rows.
 
     Sixty snapshots of independent noise alone raise the flag in 1 % of runs at most; without the value before it would
@@ -70,7 +71,9 @@ class Trends:
         rises = (
             then.step < before.step < now.step and _above(now.train, then.train) and _above(before.train, then.train)
         )
-        return rises and now.held_out.nats <= then.held_out.ci_high and _above(now.train, now.held_out)
+        gained, gained_elsewhere = (now.train.nats - then.train.nats, now.held_out.nats - then.held_out.nats)
+        flat = now.held_out.nats <= then.held_out.ci_high and gained_elsewhere < gained / 2
+        return rises and flat and _above(now.train, now.held_out)
 
 
 def _nearest(course: Sequence[_Point], step: float) -> _Point:

@@ -18,12 +18,14 @@ from ibprobe.schedule import due_when
 ERROR = 0.02
 
 
-def labels(step: int, train: float, held_out: float, layer: str = "fc", error: float = ERROR) -> list[Estimate]:
+def labels(
+    step: int, train: float, held_out: float, layer: str = "fc", held_out_error: float = ERROR
+) -> list[Estimate]:
     """I(T̃;Y) of both splits, with intervals of 1.96 errors."""
-    around = 1.96 * error
+    of_split = {"train": (train, 1.96 * ERROR), "held_out": (held_out, 1.96 * held_out_error)}
     return [
         interval("I_TY", nats - around, nats + around, step=step, layer=layer, split=split, flags=frozenset())
-        for split, nats in (("train", train), ("held_out", held_out))
+        for split, (nats, around) in of_split.items()
     ]
 
 
@@ -56,6 +58,13 @@ def test_a_rise_on_training_rows_alone_is_learning_by_heart() -> None:
 )
 def test_nothing_else_is(train: Callable[[int], float], held_out: Callable[[int], float]) -> None:
     assert flagged(course(train, held_out)) == []
+
+
+@pytest.mark.parametrize(("share", "by_heart"), [(0.7, False), (0.3, True)])
+def test_a_gain_that_is_lost_in_the_wide_interval_of_few_held_out_rows_is_a_gain(share: float, by_heart: bool) -> None:
+    steps = range(0, 100, 10)
+    wide = [labels(step, 1 + step / 400, 0.5 + share * step / 400, held_out_error=0.1) for step in steps]
+    assert bool(flagged(wide)) == by_heart
 
 
 def test_the_flag_is_on_the_labels_of_training_rows_of_that_layer_only() -> None:
