@@ -83,13 +83,17 @@ def measured_cases(runs: Sequence[tuple[str, Records]], *, average: bool | None 
     """:func:`cases` of the runs that hold something.
 
     Raises:
-        BadInput: none does; the message says why not, as far as the runs do.
+        BadInput: none does; the message says why not, as far as the runs do. Or runs to be averaged share no value.
     """
     measured = [(name, records) for name, records in runs if len(records)]
     if not measured:
         why = "; ".join(dict.fromkeys(str(e) for _, records in runs for e in records.events)) or "nothing was recorded"
         raise BadInput(f"there is nothing to show, for no run holds an estimate: {why}")
-    return cases(measured, average=average)
+    found = cases(measured, average=average)
+    for case in found:
+        if not len(case.records):
+            raise BadInput(f"{', '.join(case.runs)} have no value in common, so no mean: show them apart (--separate)")
+    return found
 
 
 def _settings(meta: Mapping[str, Any]) -> dict[str, Any]:
@@ -141,7 +145,7 @@ def _mean_curves(runs: Sequence[Records]) -> tuple[Logged, ...]:
 
 def _mean(of: Sequence[Estimate]) -> Estimate:
     nats, low, high = _interval([e.nats for e in of])
-    falls = _known(e.fall for e in of)
+    falls = [f for f in _known(e.fall for e in of) if math.isfinite(f)]
     fall = _interval(falls) if len(falls) == len(of) else (None, None, None)
     peaks = [e.peak_step for e in of if e.peak_step is not None]
     return replace(
@@ -155,6 +159,8 @@ def _mean(of: Sequence[Estimate]) -> Estimate:
 
 
 def _interval(values: Sequence[float]) -> tuple[float, float, float]:
+    if not all(map(math.isfinite, values)):
+        return math.nan, math.nan, math.nan
     mean = fmean(values)
     half = _T95[min(len(values) - 1, len(_T95)) - 1] * stdev(values) / math.sqrt(len(values))
     return mean, mean - half, mean + half

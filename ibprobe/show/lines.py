@@ -126,7 +126,7 @@ def _ceiling(panel: Panel, quantity: str, low: float, high: float) -> list[Spec]
 
 def _names(panel: Panel, q: str, domain: tuple[float, float]) -> list[Spec]:
     """Names at the right of the last points: a few are moved apart, of many those that stand free are shown."""
-    last = [r for r in last_rows(panel.rows) if isinstance(r[f"{q}_nats"], float)]
+    last = last_rows([r for r in panel.rows if isinstance(r[f"{q}_nats"], float)])
     wanted: list[float] = [HEIGHT * (1 - (r[f"{q}_nats"] - domain[0]) / (domain[1] - domain[0])) for r in last]
     few = len(last) <= FEW_LAYERS
     heights = spread(wanted, _LINE, 0, HEIGHT) if few else wanted

@@ -15,7 +15,7 @@ async function inflate(text) {
 
 const at = (id) => document.getElementById(id);
 const views = new Map();
-let charts, datasets, looks, steps;
+let charts, datasets, looks, steps, playing;
 
 const look = () => {
   const asked = at("look").value;
@@ -71,11 +71,12 @@ async function move() {
 
 function play() {
   const slider = at("snapshot");
+  clearInterval(playing);
   if (slider.value === slider.max) slider.value = 0;
-  const timer = setInterval(() => {
+  playing = setInterval(() => {
     slider.value = Number(slider.value) + 1;
     move();
-    if (slider.value === slider.max) clearInterval(timer);
+    if (slider.value === slider.max) clearInterval(playing);
   }, 150);
 }
 

@@ -48,12 +48,11 @@ def _page(runs: Sequence[tuple[str, Records]], average: bool | None) -> Page:
     own = [panels([case]) for case in found]
     everything = [panel for of_case in own for panel in of_case]
     page = Page(_title(runs), _subtitle(found))
-    if any(_is_sweep(case.records) for case in found):
-        _add_sweeps(page, found)
-    else:
-        for case, of_case in zip(found, own, strict=True):
-            page.add_case(case.name, of_case, everything)
-        _add_charts(page, found, everything)
+    trained = [(case, of_case) for case, of_case in zip(found, own, strict=True) if not _is_sweep(case.records)]
+    for case, of_case in trained:
+        page.add_case(case.name, of_case, everything)
+    _add_charts(page, [case for case, _ in trained], [panel for _, of_case in trained for panel in of_case])
+    _add_sweeps(page, [case for case in found if _is_sweep(case.records)])
     page.tables += [
         *finals_table(everything), *flags_table(everything), *measurement_table(found), *events_table(found),
     ]  # fmt: skip

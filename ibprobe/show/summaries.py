@@ -40,7 +40,7 @@ def compression(panels: Sequence[Panel]) -> Spec:
     }  # fmt: skip
     zero = {"data": {"values": [{"at": 0}]}, "mark": {"type": "rule", "style": "ceiling"}}
     return {
-        "title": "How far each layer fell from its peak",
+        "title": {"text": "How far each layer fell from its peak", **({"subtitle": titles[0]} if not beside else {})},
         "width": WIDTH,
         "height": _ROW * len(names) * max(1.0, 0.7 * len(titles)),
         "data": {"values": rows},
@@ -162,7 +162,8 @@ def sweep(records: Records, quantity: Literal["I_XT", "I_TY"]) -> Spec:
     Raises:
         BadInput: there is no value of it.
     """
-    found = [e for e in records if e.quantity == quantity and e.headline and math.isfinite(e.nats)]
+    # A logarithmic axis has no place for σ = 0.
+    found = [e for e in records if e.quantity == quantity and e.headline and math.isfinite(e.nats) and e.sigma > 0]
     if not found:
         raise BadInput(f"there is nothing to draw: the records hold no headline value of {SYMBOLS[quantity]}")
     order = {name: i for i, name in enumerate(dict.fromkeys(shown_name(e.layer) for e in found))}

@@ -46,7 +46,7 @@ def _finals(panel: Panel, name: str, beside: Sequence[str]) -> list[Cell]:
     for quantity in _QUANTITIES:
         e = headline.get(quantity)
         cells += [_value(e), _bracket(last.get((quantity, "channel"), e)), _interval(e)]
-        cells += [_value(last.get((quantity, other))) for other in beside]
+        cells += [_value(last.get((quantity, other)), headline["I_XT"].step) for other in beside]
     return [*cells, _fall(headline["I_XT"]), _text(_flags(panel, name))]
 
 
@@ -63,10 +63,12 @@ def _number(text: str, *exactly: float | None) -> Cell:
     return Cell(text, number=True, title=", ".join(repr(v) for v in exactly))
 
 
-def _value(e: Estimate | None) -> Cell:
+def _value(e: Estimate | None, step: int | None = None) -> Cell:
+    """A value, with its step where that is not the row's: critics are not trained at every snapshot."""
     if e is None:
         return _number("–")
-    return _number(f"{'≤ ' if e.bound == 'upper end' else ''}{e.nats:.3f}", e.nats)
+    earlier = "" if step in (None, e.step) else f" at {e.step}"
+    return _number(f"{'≤ ' if e.bound == 'upper end' else ''}{e.nats:.3f}{earlier}", e.nats)
 
 
 def _bracket(e: Estimate | None) -> Cell:

@@ -57,7 +57,13 @@ def verdict(panels: Sequence[Panel]) -> Verdict:
 
 
 def _on(panel: Panel) -> str:
-    return f"on {_ROWS.get(panel.split, panel.split)}"
+    return f"on {_rows(panel)}"
+
+
+def _rows(panel: Panel) -> str:
+    """What tells the panel from the others of its case."""
+    rows = _ROWS.get(panel.split, panel.split)
+    return f"{rows} ({panel.channel})" if panel.channel else rows
 
 
 def _fitted(panel: Panel) -> list[str]:
@@ -100,7 +106,7 @@ def _together(found: Iterable[tuple[str, Panel]]) -> list[tuple[str, str]]:
     """The same thing on several sets of rows is said once."""
     by: dict[str, list[str]] = defaultdict(list)
     for text, panel in found:
-        by[text].append(_ROWS.get(panel.split, panel.split))
+        by[text].append(_rows(panel))
     return [(text, f"on {' and '.join(rows)}") for text, rows in by.items()]
 
 

@@ -113,3 +113,16 @@ def test_runs_without_an_estimate_say_why():
     with pytest.raises(BadInput, match="the model has no layers"):
         measured_cases([("a", empty)])
     assert len(measured_cases([("a", empty), ("b", run())])) == 1
+
+
+@pytest.mark.parametrize("values", [(math.inf, math.inf), (math.inf, -math.inf), (math.nan, 5.0)])
+def test_a_mean_of_what_is_not_finite_is_no_number_and_stops_nothing(values: tuple[float, float]) -> None:
+    [mean] = averaged([run(v) for v in values])
+    assert all(math.isnan(v) for v in (mean.nats, mean.ci_low, mean.ci_high))
+
+
+def test_runs_that_share_no_value_say_that_they_have_no_mean():
+    early, late = (Records((estimate(step=s),), (), run(seed=s).meta) for s in (3, 5))
+    with pytest.raises(BadInput, match="a, b have no value in common, so no mean"):
+        measured_cases([("a", early), ("b", late)])
+    assert len(measured_cases([("a", early), ("b", late)], average=False)) == 2

@@ -108,3 +108,8 @@ def test_a_linear_step_axis_is_linear():
 def test_a_curve_holds_the_users_numbers():
     spec = curves([Logged(0, {"loss": 2.0}), Logged(9, {"loss": 0.1 + 0.2, "acc": 1.0})], "loss", "loss · run")
     assert spec["data"]["values"] == [{"step": 0, "value": 2.0}, {"step": 9, "value": 0.1 + 0.2}]
+
+
+def test_a_layer_whose_last_value_is_no_number_is_named_where_its_line_ends():
+    spec = lines(one_panel(estimate(step=0), estimate(step=9, nats=float("nan"))), "I_XT")
+    assert "fc1" in texts(spec)

@@ -153,6 +153,12 @@ def test_an_upper_end_is_no_value():
     assert [cell.text for cell in finals.rows[0].cells[2:4]] == ["≤ 5.250", "[–, 5.400]"]
 
 
+def test_a_critic_of_an_earlier_step_says_so():
+    beside = critic("I_XT", 4.9, step=0, headline=False)
+    finals = tables(estimate(step=0), beside, estimate(step=90))["finals"]
+    assert [(c.text, c.title) for c in finals.rows[0].cells if c.title == "4.9"] == [("4.900 at 0", "4.9")]
+
+
 def test_several_runs_have_a_column_each():
     made = tables(estimate(), interval("I_TY", 0.4, 0.6), runs=2)
     assert made["measurement"].columns == ("", "lr = 0", "lr = 1")
@@ -172,3 +178,10 @@ def test_fifty_layers_at_two_hundred_snapshots_are_below_five_megabytes():
     packed = deflate({"charts": page._charts, "datasets": [columns(p.rows) for p in page._panels.values()]})
     # The scripts that draw take 1.1 MB of the five.
     assert len(packed) < 3.9e6
+
+
+def test_a_sweep_beside_a_run_hides_no_plane():
+    sizes = Records(tuple(estimate(sigma=s) for s in (0.1, 0.2, 0.4)), (), {"sigmas": [0.1, 0.2, 0.4]})
+    page = _page([("sweep", sizes), ("run", RUN)], None)
+    assert [len(case["planes"]) for case in page.cases] == [2]
+    assert "At every noise size" in [heading for heading, _, _ in page.sections]

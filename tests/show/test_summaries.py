@@ -97,3 +97,14 @@ def test_a_sweep_of_nothing_says_so():
 def test_a_sweep_draws_the_axis_as_what_it_is():
     spec = sweep(at_sizes(), "I_XT")
     assert spec["encoding"]["x"]["title"] == "σ (relative noise)"
+
+
+def test_a_chart_of_falls_says_of_which_panel():
+    [low, high] = panels_of([estimate(step=step, sigma=sigma) for sigma in (0.25, 0.5) for step in (0, 9)])
+    assert compression([low])["title"]["subtitle"] == "run · training rows · relative σ = 0.25, replay, population"
+    assert "subtitle" not in compression([low, high])["title"]
+
+
+def test_a_sweep_has_no_place_for_no_noise():
+    spec = sweep(Records((estimate(sigma=0.0), *at_sizes())), "I_XT")
+    assert all(0 <= m["x"] <= spec["width"] for m in marks(spec, "symbol"))

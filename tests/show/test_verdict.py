@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -155,3 +156,10 @@ def test_many_layers_are_counted_not_listed():
 def test_no_panels_have_nothing_to_say_and_a_verdict_is_text():
     assert verdict([]) == Verdict((), (), (), (), ())
     assert str(said(*told(0.5, 2.0))).startswith("Fitted: fc1 keeps 2.00")
+
+
+def test_sentences_about_several_channels_say_of_which():
+    records = [replace(e, sigma=sigma) for sigma in (0.25, 0.5) for e in told(0.5, 2.0)]
+    first, second = said(*records).fitted
+    assert "on training rows (relative σ = 0.25, replay, population)" in first
+    assert "on training rows (relative σ = 0.5, replay, population)" in second
