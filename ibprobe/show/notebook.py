@@ -34,7 +34,12 @@ def chart(records: Records, kind: str, split: str | None, look: Look) -> alt.Lay
         import altair as alt
     except ImportError as e:
         raise MissingExtra("plot", "altair", "report") from e
-    drawn: alt.LayerChart = alt.LayerChart.from_dict(themed(_spec(records, kind, split), look), validate=False)
+    spec = themed(_spec(records, kind, split), look)
+    points = spec.pop("datasets", None)
+    drawn: alt.LayerChart = alt.LayerChart.from_dict(spec, validate=False)
+    if points:
+        # Altair matches a specification with its schema, number by number; data it leaves alone.
+        drawn.data = {"values": points["points"]}
     return drawn
 
 

@@ -44,7 +44,8 @@ def test_the_split_can_be_chosen():
 
 def test_a_chart_holds_all_points_and_one_look():
     light, dark = (RUN.plot(look=look).to_dict(validate=False) for look in ("light", "dark"))
-    assert len(light["datasets"]["points"]) == 2 * 3
+    [points] = light["datasets"].values()
+    assert len(points) == 2 * 3
     assert (light["config"]["background"], dark["config"]["background"]) == ("#ffffff", "#0f141b")
 
 
