@@ -25,7 +25,7 @@ from ibprobe.errors import BadInput
 from ibprobe.estimate.channel import Channel, Noise, Target
 from ibprobe.estimate.estimators import LayerEstimator
 from ibprobe.plugins import beside_brackets
-from ibprobe.record.alerts import AlertCallback
+from ibprobe.record.alerts import AlertCallback, checked
 from ibprobe.record.records import Event, Records
 from ibprobe.record.rundir import RunDir, new_run_dir
 from ibprobe.runtime import InlineRuntime
@@ -119,7 +119,7 @@ class IBProbe:
             **draws.meta,
         }  # fmt: skip
         by_layer = LayerEstimator(channel, beside, "mine" if estimator == "auto" else estimator)
-        self._runtime = InlineRuntime(by_layer, estimator, self._budget, meta, on_flag)
+        self._runtime = InlineRuntime(by_layer, estimator, self._budget, meta, checked(on_flag))
         self._source = _make_source(mode, model, found, rows, view, probe_set, target, draws)
         self._attached = self._armed = self._pending = False
         self._loop = Loop(expects_labels=probe_set is None)

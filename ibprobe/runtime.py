@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from reprlib import repr as short
 from typing import Any
 
 import torch
@@ -171,13 +173,16 @@ class InlineRuntime:
                 self._on_flag = None
                 log.warning("ibprobe: on_flag failed and is left out from here: %s: %s", type(e).__name__, e)
 
-    def log(self, step: int, values: Mapping[str, Any]) -> None:
+    def log(self, step: Any, values: Mapping[str, Any]) -> None:
         """Keep what the user logged; what is no number is left out, with one warning."""
-        numbers = {name: number for name, value in values.items() if (number := as_number(value)) is not None}
-        for name in values.keys() - numbers.keys() - self._kept.no_numbers:
-            log.warning("ibprobe: log(%s=…) is left out: expected a number, got %r", name, values[name])
-            self._kept.no_numbers.add(name)
-        if numbers:
-            self._kept.logged.append(Logged(step, numbers))
-            if self._sinks is not None:
-                self._sinks.log(self._kept.logged[-1])
+        with self._budget.paying("logging"):
+            given = {"step": step, **values}
+            numbers = {name: number for name, value in given.items() if (number := as_number(value)) is not None}
+            for name in given.keys() - numbers.keys() - self._kept.no_numbers:
+                log.warning("ibprobe: log(%s=…) is left out: expected a number, got %s", name, short(given[name]))
+                self._kept.no_numbers.add(name)
+            at = numbers.pop("step", math.nan)
+            if numbers and math.isfinite(at):
+                self._kept.logged.append(Logged(int(at), numbers))
+                if self._sinks is not None:
+                    self._sinks.log(self._kept.logged[-1])

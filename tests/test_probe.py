@@ -93,6 +93,7 @@ def test_an_attached_probe_needs_no_variable() -> None:
         ({"every": "often"}, BadInput, "every= is"),
         ({"budget": 2.0}, BadInput, "budget= is"),
         ({"sigma": -1.0}, BadInput, "sigma= is"),
+        ({"on_flag": "print"}, BadInput, "on_flag= is a function that takes an Alert; got 'print'"),
         ({"sinks": "paper"}, UnknownName, "no sink named 'paper'"),
         ({"probe_set": []}, BadInput, "no rows in the data"),
         ({"mode": "stream", "probe_set": torch.ones(3, 4)}, BadInput, 'probe_set= belongs to mode="replay"'),

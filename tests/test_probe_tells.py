@@ -1,15 +1,17 @@
 """What the probe tells while a run goes on, and what a user tells it."""
 
 import logging
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from helpers import MemorySink, quiet_probe
+from helpers import MemorySink, quiet_probe, unchecked
 from torch import nn
 
-from ibprobe import Alert, load_run
+from ibprobe import Alert, IBProbe, load_run
 
 X = torch.randn(64, 8, generator=torch.Generator().manual_seed(0))
 
@@ -89,6 +91,62 @@ def test_what_is_no_number_is_left_out_with_one_warning(caplog: pytest.LogCaptur
             probe.log(step, loss="low", error=1.0)
     assert len([m for m in caplog.messages if "log(loss=…) is left out: expected a number, got 'low'" in m]) == 1
     assert [dict(entry.values) for entry in probe.estimates.logged] == [{"error": 1.0}] * 3
+
+
+@pytest.mark.parametrize(
+    "value",
+    [torch.zeros(2), torch.zeros((), device="meta"), torch.tensor(1j), 10**400, None, [1.0], "0.5"],
+    ids=["two", "no data", "complex", "too large", "none", "list", "text"],
+)
+def test_a_value_of_any_other_kind_stops_nothing(value: Any) -> None:
+    with quiet_probe(nn.Linear(8, 2), probe_set=(X, None)) as probe:
+        probe.log(0, odd=value, fine=True)
+    assert [dict(entry.values) for entry in probe.estimates.logged] == [{"fine": 1.0}]
+
+
+def test_a_loss_may_be_logged_as_it_is() -> None:
+    weight = torch.ones(1, requires_grad=True)
+    with quiet_probe(nn.Linear(8, 2), probe_set=(X, None)) as probe:
+        unchecked(IBProbe.log)(probe, torch.tensor(3), loss=(2 * weight).sum(), diverged=float("nan"))
+    (entry,) = load_run(probe.run_dir).logged
+    assert (entry.step, entry.values["loss"], str(entry.values["diverged"])) == (3, 2.0, "nan")
+
+
+def test_a_step_that_is_no_number_is_left_out_with_one_warning(caplog: pytest.LogCaptureFixture) -> None:
+    with quiet_probe(nn.Linear(8, 2), probe_set=(X, None)) as probe:
+        for step in ("first", "second"):
+            unchecked(IBProbe.log)(probe, step, loss=1.0)
+    assert len([m for m in caplog.messages if "log(step=…) is left out" in m]) == 1
+    assert probe.estimates.logged == ()
+
+
+HUNDRED_THOUSAND_STEPS = """
+import time, torch, ibprobe
+with ibprobe.IBProbe(torch.nn.Linear(8, 2), probe_set=torch.randn(64, 8), estimator="channel", sinks=[]) as probe:
+    started = time.process_time()
+    for step in range(100_000):
+        probe.log(step, loss=0.5)
+    print(time.process_time() - started)
+"""
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_steps_are_logged_in_seconds() -> None:
+    # In a process of its own, for the checks of types that tests add take longer than the work.
+    done = subprocess.run([sys.executable, "-c", HUNDRED_THOUSAND_STEPS], capture_output=True, text=True, check=True)
+    # 2 s on one core; a list that is copied at every step takes minutes.
+    assert float(done.stdout) < 20
+
+
+def test_the_cost_is_kept_each_time_that_the_run_ends() -> None:
+    net = nn.Linear(8, 2)
+    probe = quiet_probe(net, probe_set=(X, None))
+    for _ in range(2):
+        with probe:
+            probe.step()
+    costs = [e.why for e in load_run(probe.run_dir).events if e.kind == "cost"]
+    assert len(costs) == 2
+    assert costs[-1].startswith("measured 2 of 2 due steps") or costs[-1].startswith("measured 3 of 3 due steps")
 
 
 def test_an_inert_probe_takes_curves_and_keeps_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
+from ibprobe.errors import BadInput
 from ibprobe.record.flags import FLAGS
 from ibprobe.record.records import SYMBOLS, Estimate, Event
 
@@ -39,6 +41,17 @@ class Alert:
 AlertCallback = Callable[[Alert], None]
 
 
+def checked(on_flag: Any) -> AlertCallback | None:
+    """What a user gave as a callback.
+
+    Raises:
+        BadInput: it cannot be called.
+    """
+    if on_flag is not None and not callable(on_flag):
+        raise BadInput(f"on_flag= is a function that takes an Alert; got {on_flag!r}")
+    return cast(AlertCallback | None, on_flag)
+
+
 class Alerts:
     """Finds what is new in each snapshot; remembers what was said already."""
 
@@ -66,7 +79,7 @@ class Alerts:
             first = self._first_step.setdefault((e.layer, e.split), e.step) == e.step
             for flag in sorted(e.flags):
                 if flag in _ALARMING or flag.startswith("guard:"):
-                    seen = _seen(flag, e) + (", from the first snapshot on" if first else "")
+                    seen = _seen(flag, e, estimates) + (", from the first snapshot on" if first else "")
                     yield Alert(e.step, e.layer, e.split, flag, seen, FLAGS[flag].action)
         for event in events:
             if event.kind == "disarmed":
@@ -74,11 +87,20 @@ class Alerts:
                 yield Alert(event.step, event.layer, event.split, "disarmed", event.why, look_at)
 
 
-def _seen(flag: str, e: Estimate) -> str:
-    """The numbers behind a flag."""
-    value = f"{SYMBOLS.get(e.quantity, e.quantity)} = {e.nats:.2f} nats [{e.ci_low:.2f}, {e.ci_high:.2f}]"
+def _seen(flag: str, e: Estimate, estimates: Sequence[Estimate]) -> str:
+    """The numbers behind a flag, those of other records of the snapshot among them."""
+    if flag == "memorises":
+        splits = [o for o in estimates if (o.layer, o.quantity) == (e.layer, e.quantity)]
+        return ", ".join(f"{_value(o)} on {o.split.replace('_', '-')} rows" for o in splits)
+    if flag.startswith("guard:"):
+        place = (e.layer, e.split, e.estimator)
+        return ", ".join(_value(o) for o in estimates if (o.layer, o.split, o.estimator) == place)
     if flag == "low_rank" and e.effective_rank is not None:
-        return f"effective rank {e.effective_rank:.1f} of {e.dim} units, {value}"
+        return f"effective rank {e.effective_rank:.1f} of {e.dim} units, {_value(e)}"
     if flag == "dead_units" and e.dead_share is not None:
-        return f"{100 * e.dead_share:.0f} % of {e.dim} units give every row the same value, {value}"
-    return f"{value} at step {e.step}"
+        return f"{100 * e.dead_share:.0f} % of {e.dim} units give every row the same value, {_value(e)}"
+    return _value(e)
+
+
+def _value(e: Estimate) -> str:
+    return f"{SYMBOLS.get(e.quantity, e.quantity)} = {e.nats:.2f} nats [{e.ci_low:.2f}, {e.ci_high:.2f}]"

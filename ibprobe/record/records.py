@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from ibprobe.errors import BadInput, MissingExtra, UnknownName
@@ -146,10 +147,12 @@ class Logged:
 
 
 def as_number(value: Any) -> float | None:
-    """A number, or an array or tensor of one element, as a float; None for anything else."""
+    """A real number, or an array or tensor of one element, as a float; None for anything else."""
     try:
-        return float(value)
-    except (TypeError, ValueError, RuntimeError):
+        # float() of a loss that still has its graph warns.
+        number = value.item() if hasattr(value, "item") else value
+        return float(number) if isinstance(number, Real) else None
+    except Exception:  # whatever a user's own kind of number raises
         return None
 
 

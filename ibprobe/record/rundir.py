@@ -67,7 +67,8 @@ class RunDir:
 
     def log(self, entry: Logged) -> None:
         """Append what the user logged; it reaches the disk with the next snapshot."""
-        self._files["curves"].write(json.dumps(plain(asdict(entry)), ensure_ascii=False) + "\n")
+        line = plain({"step": entry.step, "values": entry.values})
+        self._files["curves"].write(json.dumps(line, ensure_ascii=False) + "\n")
 
     def tick(self) -> None:
         """Nothing happens between snapshots."""

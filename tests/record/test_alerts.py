@@ -43,6 +43,22 @@ def test_flags_of_units_quote_ranks_and_shares(flag, seen, monkeypatch):
     assert alert.seen.startswith(seen)
 
 
+def test_learning_by_heart_is_told_with_the_labels_of_both_splits():
+    train = flagged("memorises", quantity="I_TY", nats=0.6, ci_low=0.5, ci_high=0.7)
+    held_out = estimate(quantity="I_TY", nats=0.0, ci_low=0.0, ci_high=0.1, split="held_out")
+    others = [estimate(), estimate(quantity="I_TY", layer="fc2")]
+    [alert] = Alerts().new([*others, train, held_out], [])
+    told = "I(T̃;Y) = 0.60 nats [0.50, 0.70] on train rows, I(T̃;Y) = 0.00 nats [0.00, 0.10] on held-out rows"
+    assert alert.seen.startswith(told)
+
+
+def test_a_broken_guard_is_told_with_both_coordinates_of_the_point():
+    name = "guard:ty_above_xt"
+    point = [flagged(name, nats=1.0), flagged(name, nats=2.0, quantity="I_TY")]
+    [alert] = Alerts().new([*point, estimate(layer="fc2"), estimate(estimator="mine")], [])
+    assert alert.seen.startswith("I(X;T̃) = 1.00 nats [5.00, 5.50], I(T̃;Y) = 2.00 nats")
+
+
 def test_a_layer_that_was_so_from_the_beginning_says_so():
     alerts = Alerts()
     [at_once] = alerts.new([flagged("constant", step=0)], [])
