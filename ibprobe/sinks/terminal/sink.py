@@ -25,10 +25,10 @@ class TerminalSink:
     """Shows the last value of every layer, how it came there, and what limits it.
 
     A live table stays at the foot of the terminal. Prints, warnings and logs scroll by above it; an unfinished line,
-    such as a tqdm bar, stands below it, and so does a progress bar of rich. Out of its reach is what does not pass
-    through ``sys.stdout`` and ``sys.stderr``: C code, child processes, a bar that was made before the probe was
-    attached; a line of them can go under, or leave one of the table behind. Of nested tqdm bars, every update becomes
-    a line: leave ``live`` off for them.
+    such as a tqdm bar, stands below it, and so does a bar of rich (its version 14.1 or newer). Out of its reach is
+    what does not pass through ``sys.stdout`` and ``sys.stderr``: C code, child processes, a bar that was made before
+    the probe was attached; a line of them can go under, or leave one of the table behind. Of nested tqdm bars, every
+    update becomes a line: leave ``live`` off for them.
 
     Args:
         live: redraw one table in place, on a terminal or in a notebook; otherwise print one line a snapshot and the
