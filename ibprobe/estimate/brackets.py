@@ -13,6 +13,7 @@ from torch import Tensor
 from ibprobe.capture.rows import LayerRows
 from ibprobe.errors import BadInput
 from ibprobe.estimate.channel import Channel, NoisyRows, noisy_rows
+from ibprobe.estimate.counts import counted, entropy_of
 from ibprobe.estimate.ends import FEW_ROWS, TWO_SIDED, WIDE, Bracket, doubts, mean_and_error, within_error
 from ibprobe.estimate.kernel import Terms, input_terms, kernel_sums, label_terms, within_class_terms
 from ibprobe.estimate.labels import Classes, as_classes
@@ -223,32 +224,13 @@ def _without_kernel(base: Estimate, rows: NoisyRows, classes: Classes | str | No
         flag = "constant" if int(symbols.max()) == 0 else "deterministic"
         base = replace(base, flags=base.flags | {flag})
     base = replace(base, bound="plug-in")
-    h_t, every = _entropy(symbols), torch.arange(len(symbols), device=symbols.device)
+    h_t, every = entropy_of(symbols), torch.arange(len(symbols), device=symbols.device)
     draws = len(rows.seeds)
-    found = [_counted(base, every, h_t, draws)]
+    found = [counted(base, every, h_t, draws)]
     if not isinstance(classes, Classes):
         return found
     t, y = symbols[classes.kept], classes.y
-    shared = _entropy(t) + classes.entropy - _entropy(t * (int(y.max()) + 1) + y)
+    shared = entropy_of(t) + classes.entropy - entropy_of(t * (int(y.max()) + 1) + y)
     kept, labels = classes.kept.nonzero()[:, 0], _for_labels(base, classes)
-    found.append(_counted(labels, kept, max(0.0, shared), draws))
-    return [*found, _counted(_within(base, classes), kept, max(0.0, _entropy(t) - shared), draws)]
-
-
-def _counted(base: Estimate, kept: Int[Tensor, " n"], nats: float, draws: int) -> Bracket:
-    """A count; of a constant layer, every row is known to add nothing."""
-    nothing = torch.zeros(draws, len(kept), dtype=torch.float64, device=kept.device)
-    return Bracket(_exactly(base, nats), kept, Terms(nothing, nothing) if "constant" in base.flags else None)
-
-
-def _exactly(base: Estimate, nats: float) -> Estimate:
-    """A count, which is certain only about these rows, not about a population or a layer that draws at random."""
-    certain = "deterministic" not in base.flags or (base.target == "probe_set" and "stochastic" not in base.flags)
-    floor = nats if certain else 0.0
-    near = {"at_ceiling"} if base.quantity != "I_TY" and base.ceiling > 0 and nats > base.ceiling - WIDE else set()
-    return replace(base, nats=nats, ci_low=floor, ci_high=nats, lower_confidence=floor, flags=base.flags | near)
-
-
-def _entropy(symbols: Int[Tensor, " n"]) -> float:
-    p = torch.unique(symbols, return_counts=True)[1].double() / len(symbols)
-    return float((p * -p.log()).sum())
+    found.append(counted(labels, kept, max(0.0, shared), draws))
+    return [*found, counted(_within(base, classes), kept, max(0.0, entropy_of(t) - shared), draws)]

@@ -40,6 +40,15 @@ def test_the_effective_rank_does_not_depend_on_the_unit(scale: float) -> None:
     assert measured(scale * t).effective_rank == pytest.approx(measured(t).effective_rank, rel=1e-4)
 
 
+def test_activations_in_bfloat16_fill_as_many_directions_and_leave_as_many_units_dead() -> None:
+    t = torch.randn(2048, 64)
+    t[:, :16] = 3.0
+    coarse, fine = measured(t.bfloat16()), measured(t)
+    # Rounding moves each number by at most 1/256 of itself.
+    assert coarse.effective_rank == pytest.approx(fine.effective_rank, rel=0.01)
+    assert coarse.dead_share == fine.dead_share == 0.25
+
+
 def test_equal_directions_count_each_and_one_direction_counts_as_one() -> None:
     t = torch.randn(4096, 4)
     assert measured(torch.cat([t, t], 1)).effective_rank == pytest.approx(4, abs=0.1)
