@@ -149,6 +149,19 @@ def test_the_cost_is_kept_each_time_that_the_run_ends() -> None:
     assert costs[-1].startswith("measured 2 of 2 due steps") or costs[-1].startswith("measured 3 of 3 due steps")
 
 
+def test_a_probe_that_is_attached_again_remembers_the_peaks() -> None:
+    net = nn.Linear(8, 2)
+    probe = quiet_probe(net, probe_set=(X, None), noise="absolute", sigma=1.0)
+    with probe:
+        probe.step()
+    with torch.no_grad():
+        net.weight *= 0.1
+    with probe:
+        probe.step()
+    assert [e.peak_step for e in probe.estimates] == [0, 0, 0]
+    assert (probe.estimates[-1].fall or 0) > 0.1
+
+
 def test_an_inert_probe_takes_curves_and_keeps_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IBPROBE", "off")
     with quiet_probe(nn.Linear(8, 2), probe_set=(X, None)) as probe:
