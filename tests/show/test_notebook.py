@@ -19,8 +19,10 @@ SWEEP = Records(tuple(estimate(sigma=s) for s in (0.1, 0.2)))
 
 
 def title(records: Records, *args: Any, **options: Any) -> str:
-    drawn = records.plot(*args, **options).to_dict(validate=False)["title"]
-    return drawn if isinstance(drawn, str) else drawn["text"]
+    drawn = records.plot(*args, **options)
+    assert isinstance(drawn, altair.LayerChart)
+    said = drawn.to_dict(validate=False)["title"]
+    return said if isinstance(said, str) else said["text"]
 
 
 @pytest.mark.parametrize(
@@ -33,13 +35,13 @@ def title(records: Records, *args: Any, **options: Any) -> str:
     ],
 )
 def test_every_kind_is_a_chart_of_held_out_rows_where_there_are_any(kind: Any, expected: str) -> None:
-    assert isinstance(RUN.plot(kind), altair.LayerChart)
     assert title(RUN, kind) == expected
 
 
 def test_the_split_can_be_chosen():
-    assert title(RUN, split="train") == "training rows"
-    assert title(training_run(2, 3, ("train",))) == "training rows"
+    assert title(RUN, "compression", split="train") == "How far each layer fell from its peak"
+    assert title(RUN, "I_TY", split="train") == "Kept of the target · training rows"
+    assert title(training_run(2, 3, ("train",)), "I_TY") == "Kept of the target · training rows"
 
 
 def test_a_chart_holds_all_points_and_one_look():

@@ -111,6 +111,11 @@ def test_one_flag_on_both_splits_is_said_once():
     assert "on training rows and held-out rows" in sentence
 
 
+def test_a_doubt_that_passed_is_said_with_its_last_step():
+    [sentence] = said(flat(step=0, flags=frozenset({"few_rows"})), flat(step=90)).doubtful
+    assert sentence.startswith("earlier, I(X;T̃) of fc1 until step 0 (few_rows): ")
+
+
 def test_an_upper_end_says_only_at_most():
     one_sided = [flat(step=step, bound="upper end", bracket_low=None) for step in (0, 90)]
     verdict = said(*one_sided)
