@@ -99,26 +99,26 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *args: object) -> None:
         """Quietly."""
 
-    def do_GET(self) -> None:
-        self._answer(lambda body: {})
-
     def do_PUT(self) -> None:
         self._answer(self._store)
 
     def do_POST(self) -> None:
-        self._answer(self._post)
+        calls = {"graphql": self._graphql, "file_stream": self._stream}
+        self._answer(calls.get(self.path.rpartition("/")[2]))
 
     def _store(self, body: bytes) -> Json:
         self.server.owner.kept.files[self.path.split("/storage/")[-1].split("?")[0]] = body
         return {}
 
-    def _post(self, body: bytes) -> Json:
-        if self.path == "/graphql":
-            sent = json.loads(body)
-            return self.server.owner.graphql(sent["query"], sent.get("variables") or {})
-        return self.server.owner.stream(json.loads(body)) if self.path.endswith("/file_stream") else {}
+    def _graphql(self, body: bytes) -> Json:
+        sent = json.loads(body)
+        return self.server.owner.graphql(sent["query"], sent.get("variables") or {})
 
-    def _answer(self, work: Callable[[bytes], Json]) -> None:
+    def _stream(self, body: bytes) -> Json:
+        return self.server.owner.stream(json.loads(body))
+
+    def _answer(self, work: Callable[[bytes], Json] | None) -> None:
+        """Do the work, or fail as asked; what nobody here can do is not found, such as W&B's own telemetry."""
         body, owner = self._body(), self.server.owner
         while owner.faults.hang:
             time.sleep(0.01)
@@ -126,9 +126,10 @@ class _Handler(BaseHTTPRequestHandler):
         if owner.faults.dead:
             self.close_connection = True
             return
+        status = owner.faults.status or (200 if work else 404)
         with owner.lock:
-            answer = json.dumps({} if owner.faults.status else work(body)).encode()
-        self.send_response(owner.faults.status or 200)
+            answer = json.dumps(work(body) if work and status == 200 else {}).encode()
+        self.send_response(status)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(answer)))
         self.end_headers()

@@ -46,6 +46,7 @@ class WandbSink:
         self._defined = {AXIS}
         self._keys = LayerKeys()
         self._estimates: list[Estimate] = []
+        self._events: list[Event] = []
         self._meta: Mapping[str, Any] = {}
 
     def open(self, meta: Mapping[str, Any]) -> None:
@@ -63,6 +64,7 @@ class WandbSink:
     def write(self, estimates: Sequence[Estimate], events: Sequence[Event]) -> None:
         """Queue one row a snapshot, and redraw the plane where it is time."""
         self._estimates += estimates
+        self._events += events
         rows: dict[int, dict[str, Any]] = {}
         for e in estimates:
             row = rows.setdefault(e.step, {AXIS: e.step})
@@ -104,7 +106,7 @@ class WandbSink:
             self._panels.finish(self._records())
 
     def _records(self) -> Records:
-        return Records(tuple(self._estimates), meta=self._meta)
+        return Records(tuple(self._estimates), tuple(self._events), self._meta)
 
     def _check_run(self) -> None:
         """A finished run takes nothing, and waits 30 s before it says so."""

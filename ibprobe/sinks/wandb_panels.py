@@ -47,7 +47,7 @@ def record_rows(records: Sequence[Estimate]) -> list[list[Any]]:
 
 
 def thinned(rows: list[list[Any]], step: int) -> list[list[Any]]:
-    """At most :data:`MAX_ROWS` rows: every k-th snapshot, and always the last.
+    """About :data:`MAX_ROWS` rows at most: every k-th snapshot, and always the last.
 
     Args:
         rows: a table's rows.

@@ -210,6 +210,7 @@ def test_a_disabled_run_takes_everything_and_ends():
         sink.write([estimate(step=step)], [])
     sink.close("")
     assert run.step == 0
+    run.finish()  # it is the active run of the process until then
 
 
 def test_a_run_that_was_finished_with_nothing_left_but_the_panels_is_reported(tmp_path):

@@ -10,7 +10,7 @@ from record_factory import INF, critic, estimate
 from wandb_offline import finish_and_read, offline_run
 
 from ibprobe.errors import MissingExtra
-from ibprobe.record.records import Estimate, Records
+from ibprobe.record.records import Estimate, Event, Records
 from ibprobe.show import page
 from ibprobe.sinks import wandb_panels as module
 from ibprobe.sinks.wandb import WandbSink
@@ -30,13 +30,15 @@ RECORDS = [
     critic("I_XT", 4.0, step=5, layer="a", headline=False),
 ]
 
+EVENTS = [Event(step=5, kind="not_measured", why="no labels", layer="c", quantity="I_TY")]
+
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     run = offline_run(tmp_path_factory.mktemp("wandb"))
     sink = WandbSink(run)
     sink.open({"layers": ["a", "b", "c"]})
-    sink.write(RECORDS, [])
+    sink.write(RECORDS, EVENTS)
     sink.close("")
     return finish_and_read(run)
 
@@ -69,7 +71,7 @@ def test_the_plane_is_drawn_by_a_preset_that_every_server_has(written):
 
 
 def test_the_page_is_kept_as_it_was_made(written):
-    made = page.plane_html(Records(tuple(RECORDS), meta={"layers": ["a", "b", "c"]}))
+    made = page.plane_html(Records(tuple(RECORDS), tuple(EVENTS), {"layers": ["a", "b", "c"]}))
     assert written.media("ib/plane_html") == made
 
 
