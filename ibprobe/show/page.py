@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import resources
 from typing import Any
 
@@ -140,6 +141,7 @@ def _safe(text: str) -> Any:
     return Markup(text)
 
 
+@cache
 def _bundle() -> str:
     """Vega, Vega-Lite and Vega-Embed in one script."""
     try:
