@@ -54,13 +54,15 @@ def changes(panel: Panel, quantity: Literal["I_XT", "I_TY"]) -> dict[str, Change
 
 
 def _change(name: str, of: list[Estimate]) -> Change | None:
-    """The paired interval where the record has one, else the difference of two intervals."""
+    """The paired interval where the record has one, else the difference of two intervals; none at the peak itself."""
     last, peak = of[-1], max(of, key=lambda e: e.nats)
     if last.bound == "upper end":
         return None
     if last.fall is not None and last.fall_low is not None and last.fall_high is not None:
         since = peak.step if last.peak_step is None else last.peak_step
         nats, low, high = last.fall, last.fall_low, last.fall_high
+    elif last is peak:
+        since, nats, low, high = last.step, 0.0, 0.0, 0.0
     else:
         since, nats = peak.step, peak.nats - last.nats
         low, high = min(peak.ci_low - last.ci_high, nats), max(peak.ci_high - last.ci_low, nats)

@@ -50,6 +50,12 @@ def test_without_a_paired_interval_the_fall_is_the_difference_of_two():
     assert (change.nats, change.low, change.high) == pytest.approx((2.0, 4.8 - 3.1, 5.2 - 2.9))
 
 
+def test_a_layer_that_only_rose_has_held():
+    rising = [interval("I_XT", v - 0.5, v + 0.5, step=s, **NO_FALL) for s, v in ((0, 1.0), (3, 2.0), (9, 4.0))]
+    change = changes(panel_of(*rising), "I_XT")["fc1"]
+    assert (change.nats, change.low, change.high, change.since, change.verdict) == (0.0, 0.0, 0.0, 9, "held")
+
+
 def test_overlapping_intervals_decide_nothing():
     first, last = interval("I_XT", 4.0, 6.0, step=0, **NO_FALL), interval("I_XT", 3.0, 5.0, step=9, **NO_FALL)
     assert changes(panel_of(first, last), "I_XT")["fc1"].verdict == "not decided"
