@@ -10,6 +10,7 @@ import pytest
 from record_factory import estimate, interval
 from show.scenes import training_run
 
+from ibprobe.record.flags import FLAGS
 from ibprobe.record.records import Estimate, Event, Records
 from ibprobe.show.cases import Case
 from ibprobe.show.panels import panels
@@ -97,6 +98,13 @@ def test_a_collapsed_layer_is_about_the_layer_and_a_ceiling_about_the_number():
     verdict = said(*fell("a", 4.8, 4.7, 4.9, flags=collapsed), *fell("b", 0.0, 0.0, 0.02, flags=limited))
     assert verdict.layers[0].startswith("a (collapsed): ")
     assert verdict.doubtful[0].startswith("I(X;T̃) of b (at_ceiling): ")
+
+
+@pytest.mark.parametrize("flag", ["constant", "low_rank", "dead_units", "memorises"])
+def test_what_is_wrong_with_a_layer_is_said_with_its_meaning(flag: str) -> None:
+    verdict = said(*fell("a", 0.0, 0.0, 0.02, flags=frozenset({flag})))
+    assert verdict.layers == (f"a ({flag}): {FLAGS[flag].meaning}",)
+    assert verdict.doubtful == ()
 
 
 def test_a_flag_that_ibprobe_does_not_know_stops_nothing():
