@@ -111,7 +111,7 @@ def _together(found: Iterable[tuple[str, Panel]]) -> list[tuple[str, str]]:
 
 
 def _fell(change: Change) -> str:
-    since = "its untrained value" if change.since == 0 else f"its peak at step {change.since}"
+    since = "its value at step 0" if change.since == 0 else f"its peak at step {change.since}"
     lowest = f" (after {change.rose[0]:.2f} at step {change.rose[1]})" if change.rose else ""
     return (
         f"{change.layer} most, by {change.nats:.2f} nats [{change.low:.2f}, {change.high:.2f}] from {since}"

@@ -65,7 +65,7 @@ def test_the_last_layer_that_has_a_target_value_speaks():
 def test_compression_is_said_with_its_numbers():
     [sentence] = said(*fell("a", 1.0, 0.9, 1.1), *fell("b", 2.0, 1.8, 2.2), *fell("c", 0.0, 0.0, 0.02)).compressed[:1]
     assert sentence == (
-        "2 of 3 layers on training rows: b most, by 2.00 nats [1.80, 2.20] from its untrained value to 3.00; a by 1.00."
+        "2 of 3 layers on training rows: b most, by 2.00 nats [1.80, 2.20] from its value at step 0 to 3.00; a by 1.00."
     )
 
 
@@ -90,7 +90,7 @@ def test_a_layer_that_rose_again_says_from_where():
     middle = interval("I_XT", 1.9, 2.1, layer="a", step=40, flags=frozenset())
     first, last = fell("a", 1.0, 0.9, 1.1)
     [sentence] = said(first, middle, last).compressed
-    assert sentence.endswith("from its untrained value to 4.00 (after 2.00 at step 40).")
+    assert sentence.endswith("from its value at step 0 to 4.00 (after 2.00 at step 40).")
 
 
 def test_a_collapsed_layer_is_about_the_layer_and_a_ceiling_about_the_number():
