@@ -134,7 +134,7 @@ FLAGS: dict[str, Flag] = {
         "What the layer tells of the labels of training rows rises, and that of held-out rows does not.",
         "Training rows are learned by heart: too few of them, wrong labels, or more steps than there is to learn.",
         "Stop here or before, or regularise: weight decay, dropout, augmentation, more rows; and check the labels.",
-        "Since half the steps, beyond both intervals, twice in a row: noise alone does so in one of 100 runs of 60 snapshots at most.",
+        "Since half the steps, beyond both intervals, twice in a row; noise alone: one of 100 runs of 60 snapshots.",
     ),
     "dtype_resolution": Flag(
         "The activations are stored too coarsely for this noise: std is below 4 units in the last place.",
