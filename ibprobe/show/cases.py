@@ -98,7 +98,8 @@ def measured_cases(runs: Sequence[tuple[str, Records]], *, average: bool | None 
 
 def _settings(meta: Mapping[str, Any]) -> dict[str, Any]:
     config = {k: v for k, v in dict(meta.get("config") or {}).items() if "seed" not in k.lower()}
-    return {**{k: v for k, v in meta.items() if k not in _NOT_SETTINGS}, **config}
+    settings = {k: v for k, v in meta.items() if k not in _NOT_SETTINGS}
+    return settings | {f"config {k}" if k in settings else k: v for k, v in config.items()}
 
 
 def _told_apart(own: Mapping[str, Any], all_of_them: Sequence[Mapping[str, Any]]) -> str:

@@ -14,6 +14,8 @@ from ibprobe.show.theme import Spec
 from ibprobe.show.tooltip import of_quantities
 
 WIDTH, HEIGHT = 500, 260
+_POINTS = 2000
+"""More of them could not be told apart in a curve of this width, and would fill the page."""
 _LINE = 14.0
 """Pixels that a name takes."""
 StepScale = Literal["log", "linear"]
@@ -138,8 +140,9 @@ def _names(panel: Panel, q: str, domain: tuple[float, float]) -> list[Spec]:
 
 
 def curves(logged: Sequence[Logged], name: str, title: str, *, steps: StepScale = "log") -> Spec:
-    """A curve of the user's own, on the same step axis."""
+    """A curve of the user's own, on the same step axis; of a long one every k-th point is drawn."""
     found = [(entry.step, entry.values[name]) for entry in logged if name in entry.values]
+    found = found[:: -(-len(found) // _POINTS)] if found else found
     # A loss that is no longer finite is a gap.
     rows = [{"step": step, "value": value if math.isfinite(value) else None} for step, value in found]
     return {

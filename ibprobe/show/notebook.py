@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from html import escape
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from ibprobe.errors import BadInput, MissingExtra, UnknownName
 from ibprobe.record.records import Records
@@ -18,8 +18,6 @@ from ibprobe.show.theme import Look, Spec, themed
 
 if TYPE_CHECKING:
     import altair as alt
-
-Kind = Literal["plane", "I_XT", "I_TY", "compression", "sigma"]
 
 
 def chart(records: Records, kind: str, split: str | None, look: Look) -> alt.LayerChart:
@@ -45,7 +43,7 @@ def chart(records: Records, kind: str, split: str | None, look: Look) -> alt.Lay
 
 def _spec(records: Records, kind: str, split: str | None) -> Spec:
     if kind == "sigma":
-        return sweep(records, "I_XT")
+        return sweep(records.select(split=split) if split else records, "I_XT")
     known: dict[str, Callable[[Panel], Spec]] = {
         "plane": plane,
         "I_XT": lambda panel: lines(panel, "I_XT"),
@@ -54,7 +52,12 @@ def _spec(records: Records, kind: str, split: str | None) -> Spec:
     }
     if kind not in known:
         raise UnknownName("kind of chart", kind, [*known, "sigma"])
-    return known[kind](_panel(records, split))
+    panel = _panel(records, split)
+    if kind in ("plane", "I_TY") and not panel.ty:
+        raise BadInput(f"plot({kind!r}) needs I(T̃;Y), which was not measured; plot('I_XT') shows what was")
+    if kind == "compression" and len(panel.steps) == 1:
+        raise BadInput("plot('compression') needs two snapshots; there is one")
+    return known[kind](panel)
 
 
 def _panel(records: Records, split: str | None) -> Panel:

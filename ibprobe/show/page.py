@@ -10,7 +10,7 @@ from typing import Any
 
 from ibprobe.errors import MissingExtra
 from ibprobe.record.records import Records
-from ibprobe.show.cases import cases
+from ibprobe.show.cases import Case, cases
 from ibprobe.show.packing import columns, deflate
 from ibprobe.show.panels import Panel, panels
 from ibprobe.show.plane import plane
@@ -60,10 +60,10 @@ class Page:
     _charts: dict[str, Spec] = field(default_factory=dict)
     _panels: dict[int, Panel] = field(default_factory=dict)
 
-    def add_case(self, name: str, own: Sequence[Panel], beside: Sequence[Panel]) -> None:
+    def add_case(self, case: Case, own: Sequence[Panel], beside: Sequence[Panel]) -> None:
         """The verdict and the planes of a case."""
         ids = [self._add(plane(p, beside=beside), p, steps=p.steps) for p in own if p.ty]
-        self.cases.append({"name": name, "verdict": _boxes(verdict(own)), "planes": ids})
+        self.cases.append({"name": case.name, "verdict": _boxes(verdict(own, case.records.events)), "planes": ids})
 
     def add_section(self, heading: str, text: str, charts: Sequence[tuple[Spec, Panel | None]]) -> None:
         """Charts under a heading, each with the panel that its points are of; nothing where there are none."""
@@ -107,8 +107,9 @@ def plane_html(records: Records) -> str:
         MissingExtra: the packages of the ``report`` extra are not installed.
     """
     page = Page("Information plane")
-    found = panels(cases([("", records)]))
-    page.add_case("", found, found)
+    [case] = cases([("", records)])
+    found = panels([case])
+    page.add_case(case, found, found)
     return page.html()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
@@ -19,7 +19,8 @@ Row = dict[str, Any]
 _SHARED = {"step", "layer", "quantity", "split", "headline"}
 FIELDS = tuple(f.name for f in fields(Estimate) if f.name not in _SHARED)
 """What a row holds of each of its two records, as ``xt_<field>`` and ``ty_<field>``."""
-_SPLITS = {"train": "training rows", "held_out": "held-out rows", "probe_set": "probe set", "all": ""}
+ROWS = {"train": "training rows", "held_out": "held-out rows", "probe_set": "the probe set", "all": "the rows given"}
+"""What a split is called."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Panel:
     @property
     def title(self) -> str:
         """What tells it from the other panels."""
-        rows = _SPLITS.get(self.split, self.split)
+        rows = "" if self.split == "all" else ROWS.get(self.split, self.split)
         return " · ".join(filter(None, (self.case, rows, self.channel)))
 
     @cached_property
@@ -73,13 +74,15 @@ class Panel:
 
     def axis(self, quantity: str) -> str:
         """Quantity, unit and channel, as an axis says them."""
-        first, rows = self.xt[0], sorted({e.rows for e in self.xt})
+        own = self.xt if quantity == "I_XT" else self.ty
+        rows = sorted({e.rows for e in own or self.xt})
         n = f"{rows[0]:,}" if len(rows) == 1 else f"{rows[0]:,}–{rows[-1]:,}"
-        t = "T+ε" if first.sigma else "T"
-        return f"I(X; {t}), nats, {_noise(first)}, N = {n}" if quantity == "I_XT" else f"I({t}; Y), nats"
+        t = "T+ε" if self.xt[0].sigma else "T"
+        return f"{f'I(X; {t})' if quantity == 'I_XT' else f'I({t}; Y)'}, nats, {noise_of(self.xt[0])}, N = {n}"
 
 
-def _noise(e: Estimate) -> str:
+def noise_of(e: Estimate) -> str:
+    """The noise in words."""
     return f"{e.noise.replace('_', ' ')} σ = {e.sigma:g}" if e.sigma else "no noise"
 
 
@@ -88,10 +91,18 @@ def shown_name(layer: str) -> str:
     return layer or "(model)"
 
 
+def few(names: Iterable[str], most: int) -> str:
+    """The first of them, and how many more there are."""
+    shown = list(names)
+    more = len(shown) - most
+    return ", ".join(shown[:most]) + (f" and {more} more" if more > 0 else "")
+
+
 def panels(cases: Sequence[Case]) -> list[Panel]:
     """One panel a case, split and channel, in the order of the records.
 
-    Values of different noise, σ, rows' origin or view are different quantities and never share a panel.
+    Values of different noise, σ or origin of rows are different quantities and never share a panel; those of different
+    views share no axes with another panel (:func:`comparable`).
     """
     return [panel for case in cases for panel in _panels(case)]
 
@@ -106,7 +117,7 @@ def _panels(case: Case) -> list[Panel]:
         xt, ty = (tuple(e for e in of if e.headline and e.quantity == q) for q in ("I_XT", "I_TY"))
         if xt:
             records = Records(tuple(of), case.records.events, case.records.meta, case.records.logged)
-            channel = f"{_noise(xt[0])}, {key[1]}, {key[2].replace('_', ' ')}" if several else ""
+            channel = f"{noise_of(xt[0])}, {key[1]}, {key[2].replace('_', ' ')}" if several else ""
             made.append(Panel(case.name, key[0], case.seeds, xt, ty, records, channel))
     return made
 

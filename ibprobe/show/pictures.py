@@ -20,7 +20,11 @@ Kind = Literal["png", "svg"]
 
 
 def pictures(runs: Sequence[tuple[str, Records]], *, average: bool | None = None) -> dict[str, Spec]:
-    """The planes, lines and compression of runs by file name, as specifications that stand alone."""
+    """The planes, curves and falls of runs by file name, as specifications that stand alone.
+
+    Raises:
+        BadInput: no run holds an estimate, or nothing that has a picture.
+    """
     found = measured_cases(runs, average=average)
     everything = panels(found)
     made: dict[str, Spec] = {}
@@ -34,6 +38,8 @@ def pictures(runs: Sequence[tuple[str, Records]], *, average: bool | None = None
     moving = [p for p in everything if len(p.steps) > 1]
     for number, group in enumerate(together(moving)):
         made["compression" + (f"-{number + 1}" if number else "")] = compression(group)
+    if not made:
+        raise BadInput("there is no picture to draw: one snapshot without I(T̃;Y) has neither plane nor curve")
     return made
 
 
@@ -45,7 +51,7 @@ def save_pictures(
     look: Look = "light",
     average: bool | None = None,
 ) -> list[Path]:
-    """Write every picture of the report as a file.
+    """Write planes, curves and falls as files.
 
     Args:
         runs: name and records of each.
@@ -55,7 +61,7 @@ def save_pictures(
         average: as for :func:`write_report`.
 
     Raises:
-        BadInput: no run holds an estimate, or the folder cannot be written.
+        BadInput: there is nothing to draw, or the folder cannot be written.
         MissingExtra: vl-convert-python is not installed.
     """
     made = {name: rendered(themed(spec, look), kind) for name, spec in pictures(runs, average=average).items()}

@@ -70,7 +70,7 @@ def plane(panel: Panel, *, beside: Sequence[Panel] = (), frontier: Points = ()) 
 
 def _how_to_read(panel: Panel) -> str:
     whiskers = "brackets" if panel.seeds == 1 else f"95 % over {panel.seeds} seeds"
-    return f"whiskers: {whiskers} · hollow: flagged, read why before trusting it · dashed: what no point may pass"
+    return f"whiskers: {whiskers} · hollow: flagged, point at it · dashed: what no point may pass"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,19 +131,38 @@ def _limits(panel: Panel, axes: _Axes) -> list[Spec]:
     for quantity, channel, domain in (("I_XT", "x", axes.x_domain), ("I_TY", "y", axes.y_domain)):
         limit = panel.ceiling(quantity)
         if limit and domain[0] <= limit[0] <= domain[1]:
-            found += _named_line(f"{limit[1]} = {limit[0]:.2f}", channel, limit[0], axes)
+            found += _named_line(f"{limit[1]} = {limit[0]:.2f}", channel, limit[0], axes, _right_of_names(panel, axes))
     low, high = max(axes.x_domain[0], axes.y_domain[0]), min(axes.x_domain[1], axes.y_domain[1])
-    return [*found, _curve([(low, low), (high, high)], axes, "ceiling", "I(T;Y) = I(X;T)")] if low < high else found
+    return [*found, *_diagonal(low, high, axes)] if low < high else found
 
 
-def _named_line(name: str, channel: str, value: float, axes: _Axes) -> list[Spec]:
+def _diagonal(low: float, high: float, axes: _Axes) -> list[Spec]:
+    """No layer tells more of the target than it keeps of the input."""
+    name, at = "I(T;Y) = I(X;T)", low + 0.8 * (high - low)
+    # On the left of the line, where no point can be, if there is room.
+    left = axes.pixel(at, at)[0] > 105
+    mark = {"type": "text", "style": "ceiling-name", "align": "right" if left else "left", "dx": -7 if left else 7}
+    where = {"x": axes.x("at"), "y": axes.y("at"), "text": {"field": "name"}}
+    return [
+        _curve([(low, low), (high, high)], axes, "ceiling", name),
+        {"data": {"values": [{"at": at, "name": name}]}, "mark": mark, "encoding": where},
+    ]
+
+
+def _right_of_names(panel: Panel, axes: _Axes) -> float:
+    """Where the name of H(Y) may end: left of the ceiling of I(X;T̃)."""
+    limit = panel.ceiling("I_XT")
+    return min(WIDTH - 6.0, axes.pixel(limit[0], 0.0)[0] - 8) if limit else WIDTH - 6.0
+
+
+def _named_line(name: str, channel: str, value: float, axes: _Axes, right: float) -> list[Spec]:
     data = {"values": [{"at": value, "name": name}]}
     at = axes.x("at") if channel == "x" else axes.y("at")
     upright = {"angle": 270, "dx": 0, "dy": -8, "align": "left", "baseline": "middle", "y": HEIGHT - 6}
     text = {
         "type": "text",
         "style": "ceiling-name",
-        **(upright if channel == "x" else {"dy": -7, "align": "right", "x": WIDTH - 60}),
+        **(upright if channel == "x" else {"dy": -7, "align": "right", "x": right}),
     }
     return [
         {"data": data, "mark": {"type": "rule", "style": "ceiling"}, "encoding": {channel: at}},

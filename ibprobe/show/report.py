@@ -50,7 +50,7 @@ def _page(runs: Sequence[tuple[str, Records]], average: bool | None) -> Page:
     page = Page(_title(runs), _subtitle(found))
     trained = [(case, of_case) for case, of_case in zip(found, own, strict=True) if not _is_sweep(case.records)]
     for case, of_case in trained:
-        page.add_case(case.name, of_case, everything)
+        page.add_case(case, of_case, everything)
     _add_charts(page, [case for case, _ in trained], [panel for _, of_case in trained for panel in of_case])
     _add_sweeps(page, [case for case in found if _is_sweep(case.records)])
     page.tables += [
@@ -86,14 +86,14 @@ def _add_charts(page: Page, found: Sequence[Case], everything: Sequence[Panel]) 
     both: tuple[Literal["I_XT", "I_TY"], ...] = ("I_XT", "I_TY")
     page.add_section(
         "Against the training step",
-        "Bands are 95 % intervals; colour runs from the input (early) to the output (late).",
+        "Bands are 95 % intervals; colour is depth here, from the input to the output.",
         [(lines(p, q, beside=moving), p) for p in moving for q in both if q == "I_XT" or p.ty]
         + [(s, None) for s in _curves(found)],
     )
     page.add_section(
         "Compression",
-        "Peak minus final value of I(X; T+ε) at this noise: how many fewer inputs the layer tells apart. The interval"
-        " is paired where rows and noise were the same at both steps, and holds for all earlier steps at once.",
+        "Peak minus final value of I(X; T+ε) at this noise: how many fewer inputs the layer tells apart. Where rows"
+        " and noise were the same at both steps the interval is paired, and holds for all earlier steps at once.",
         [(compression(same), None) for same in together(moving)],
     )
     page.add_section(

@@ -100,7 +100,8 @@ def critics(panel: Panel, quantity: Literal["I_XT", "I_TY"]) -> Spec | None:
     pairs = _beside_brackets(panel.records, quantity)
     if not pairs:
         return None
-    rows = [_pair(bracket, critic) for bracket, critic in pairs]
+    several = len({critic.estimator for _, critic in pairs}) > 1
+    rows = [_pair(bracket, critic, several) for bracket, critic in pairs]
     at = {"y": _layer_axis([row["layer"] for row in rows])}
     nats = _nats(panel.axis(quantity))
     bracket = {"x": {"field": "low", **nats}, "x2": {"field": "high"}}
@@ -134,13 +135,15 @@ def _beside_brackets(records: Records, quantity: str) -> list[tuple[Estimate, Es
         for e in records
         if e.estimator == "channel" and e.quantity == quantity and e.bracket_low is not None
     }
-    last = {e.layer: e for e in records if e.estimator != "channel" and e.quantity == quantity}
-    return [(brackets[(e.layer, e.step)], e) for e in last.values() if (e.layer, e.step) in brackets]
+    beside = [e for e in records if e.estimator != "channel" and e.quantity == quantity]
+    last = {(e.layer, e.estimator): e for e in beside if (e.layer, e.step) in brackets}
+    return [(brackets[(e.layer, e.step)], e) for e in last.values()]
 
 
-def _pair(bracket: Estimate, critic: Estimate) -> dict[str, Any]:
+def _pair(bracket: Estimate, critic: Estimate, several: bool) -> dict[str, Any]:
+    name = shown_name(critic.layer) + (f", {critic.estimator}" if several else "")
     return {
-        "layer": shown_name(critic.layer), "step": critic.step, "nats": critic.nats,
+        "layer": name, "step": critic.step, "nats": critic.nats,
         "low": _end(bracket.bracket_low, bracket.nats), "high": _end(bracket.bracket_high, bracket.nats),
         "ci_low": _end(critic.ci_low, critic.nats), "ci_high": _end(critic.ci_high, critic.nats),
         "bound": critic.bound, "ess": critic.ess, "flags": ", ".join(sorted(critic.flags)),

@@ -6,11 +6,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from ibprobe.record.flags import FLAGS
+from ibprobe.record.flags import FLAGS, Flag
 from ibprobe.record.records import SYMBOLS, Estimate, Event, Records
 from ibprobe.show.cases import Case
 from ibprobe.show.page import Cell, Line, Table
-from ibprobe.show.panels import Panel, shown_name
+from ibprobe.show.panels import Panel, few, shown_name
 
 _QUANTITIES = ("I_XT", "I_TY")
 _MEANING = {
@@ -96,17 +96,17 @@ def flags_table(panels: Sequence[Panel]) -> list[Table]:
     for e in (e for panel in panels for e in panel.records):
         for flag in e.flags:
             where[flag].add(shown_name(e.layer))
+    known = {name: FLAGS.get(name, _OF_A_PLUGIN) for name in [*FLAGS, *sorted(where.keys() - FLAGS.keys())]}
     rows = [
-        Line(tuple(map(_text, (name, _few(sorted(where[name])), flag.meaning, flag.cause, flag.action, flag.line))))
-        for name, flag in FLAGS.items()
+        Line(tuple(map(_text, (name, few(sorted(where[name]), 6), flag.meaning, flag.cause, flag.action, flag.line))))
+        for name, flag in known.items()
         if name in where
     ]
     head = ("flag", "layers, at some step", "what it means", "why", "what to do", "where the line is")
     return [Table("flags", "Flags explained", head, tuple(rows))] if rows else []
 
 
-def _few(names: Sequence[str], most: int = 6) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+_OF_A_PLUGIN = Flag("A flag of a plugin, which ibprobe cannot explain.", "–", "Ask the plugin.")
 
 
 def measurement_table(found: Sequence[Case]) -> list[Table]:
@@ -118,17 +118,21 @@ def measurement_table(found: Sequence[Case]) -> list[Table]:
 
 
 def _measurement(case: Case) -> dict[str, str]:
-    meta = case.records.meta
+    meta, config = case.records.meta, dict(case.records.meta.get("config") or {})
     said = {_MEANING[k]: _plain(meta[k]) for k in _MEANING if meta.get(k) is not None}
     if case.seeds > 1:
+        # What is each run's own would pass for that of all.
+        said = {k: v for k, v in said.items() if k not in ("seed", "started")}
+        config = {k: v for k, v in config.items() if "seed" not in k.lower()}
         said["runs averaged"] = ", ".join(case.runs)
-    said |= _cost(case.records)
-    return said | {f"config: {k}": _plain(v) for k, v in dict(meta.get("config") or {}).items()}
+    else:
+        said |= _cost(case.records)
+    return said | {f"config: {k}": _plain(v) for k, v in config.items()}
 
 
 def _plain(value: Any) -> str:
     if isinstance(value, list | tuple):
-        return _few([str(v) for v in value], 12) + f" ({len(value)})" * (len(value) > 12)
+        return few(map(str, value), 12) + f" ({len(value)})" * (len(value) > 12)
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

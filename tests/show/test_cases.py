@@ -126,3 +126,9 @@ def test_runs_that_share_no_value_say_that_they_have_no_mean():
     with pytest.raises(BadInput, match="a, b have no value in common, so no mean"):
         measured_cases([("a", early), ("b", late)])
     assert len(measured_cases([("a", early), ("b", late)], average=False)) == 2
+
+
+def test_a_setting_of_the_users_own_does_not_hide_one_of_ours():
+    runs = [("a", {"noise": "relative", "config": {"noise": 1}}), ("b", {"noise": "absolute", "config": {"noise": 1}})]
+    found = cases([(name, Records((estimate(),), meta=meta)) for name, meta in runs])
+    assert [case.name for case in found] == ["noise = relative", "noise = absolute"]

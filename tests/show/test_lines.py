@@ -113,3 +113,9 @@ def test_a_curve_holds_the_users_numbers():
 def test_a_layer_whose_last_value_is_no_number_is_named_where_its_line_ends():
     spec = lines(one_panel(estimate(step=0), estimate(step=9, nats=float("nan"))), "I_XT")
     assert "fc1" in texts(spec)
+
+
+def test_a_long_curve_of_the_users_own_is_thinned_evenly():
+    drawn = curves([Logged(step, {"loss": float(step)}) for step in range(100_000)], "loss", "loss")["data"]["values"]
+    assert len(drawn) == 2000
+    assert {b["step"] - a["step"] for a, b in pairwise(drawn)} == {50}

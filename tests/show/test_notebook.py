@@ -98,3 +98,11 @@ def test_names_in_the_table_are_text_never_markup():
 def test_records_without_a_point_are_shown_as_text():
     why = Records((), (Event(step=3, kind="disarmed", why="cost > budget"),))._repr_html_()
     assert why == "<pre>step 3: disarmed: cost &gt; budget</pre>"
+
+
+@pytest.mark.parametrize(
+    ("kind", "why"), [("compression", "two snapshots"), ("I_TY", "not measured"), ("plane", "not")]
+)
+def test_a_chart_that_would_be_empty_is_an_error(kind: str, why: str) -> None:
+    with pytest.raises(BadInput, match=why):
+        Records((estimate(),)).plot(kind)

@@ -185,3 +185,8 @@ def test_a_sweep_beside_a_run_hides_no_plane():
     page = _page([("sweep", sizes), ("run", RUN)], None)
     assert [len(case["planes"]) for case in page.cases] == [2]
     assert "At every noise size" in [heading for heading, _, _ in page.sections]
+
+
+def test_a_flag_that_ibprobe_does_not_know_is_listed_too():
+    flags = tables(estimate(flags=frozenset({"few_rows", "of_a_plugin"})))["flags"]
+    assert [line.cells[0].text for line in flags.rows] == ["few_rows", "of_a_plugin"]

@@ -60,3 +60,8 @@ def test_without_the_extra_the_message_says_what_to_install(monkeypatch: pytest.
     monkeypatch.setitem(sys.modules, "vl_convert", None)
     with pytest.raises(MissingExtra, match=r"vl-convert-python.*pip install 'ibprobe\[report\]'"):
         rendered(SPEC, "svg")
+
+
+def test_nothing_to_draw_is_said():
+    with pytest.raises(BadInput, match="no picture to draw"):
+        pictures([("one", Records((estimate(),)))])

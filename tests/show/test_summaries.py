@@ -108,3 +108,14 @@ def test_a_chart_of_falls_says_of_which_panel():
 def test_a_sweep_has_no_place_for_no_noise():
     spec = sweep(Records((estimate(sigma=0.0), *at_sizes())), "I_XT")
     assert all(0 <= m["x"] <= spec["width"] for m in marks(spec, "symbol"))
+
+
+def test_every_estimator_beside_a_bracket_has_a_line_of_its_own_at_the_last_step_with_one():
+    beside = [critic("I_XT", 4.9, estimator=name, headline=False) for name in ("mine", "infonce")]
+    late = critic("I_XT", 9.0, step=90, headline=False)
+    drawn = critics(one_panel(estimate(), *beside, late), "I_XT")
+    assert drawn is not None
+    assert [(row["layer"], row["nats"]) for row in drawn["data"]["values"]] == [
+        ("fc1, mine", 4.9),
+        ("fc1, infonce", 4.9),
+    ]

@@ -18,7 +18,7 @@ from ibprobe.show.verdict import Verdict, verdict
 
 
 def said(*estimates: Estimate, events: Sequence[Event] = ()) -> Verdict:
-    return verdict(panels([Case("run", Records(estimates, tuple(events)), ("run",))]))
+    return verdict(panels([Case("run", Records(estimates), ("run",))]), events)
 
 
 def told(first: float, last: float, **changes: Any) -> tuple[Estimate, ...]:
@@ -65,7 +65,8 @@ def test_the_last_layer_that_has_a_target_value_speaks():
 def test_compression_is_said_with_its_numbers():
     [sentence] = said(*fell("a", 1.0, 0.9, 1.1), *fell("b", 2.0, 1.8, 2.2), *fell("c", 0.0, 0.0, 0.02)).compressed[:1]
     assert sentence == (
-        "2 of 3 layers on training rows: b most, by 2.00 nats [1.80, 2.20] from its value at step 0 to 3.00; a by 1.00."
+        "2 of 3 layers on training rows, with 95 % intervals: b fell most, by 2.00 nats [1.80, 2.20] from its value at "
+        "step 0 to 3.00; a by 1.00 [0.90, 1.10]."
     )
 
 
@@ -76,7 +77,7 @@ def test_layers_that_held_are_said_to_have():
 
 def test_all_layers_that_compressed_are_called_all():
     [sentence] = said(*fell("a", 1.0, 0.9, 1.1), *fell("b", 2.0, 1.8, 2.2)).compressed
-    assert sentence.startswith("All 2 layers on training rows: b most")
+    assert sentence.startswith("All 2 layers on training rows, with 95 % intervals: b fell most")
 
 
 def test_what_is_not_decided_is_said_with_its_interval():
@@ -90,7 +91,7 @@ def test_a_layer_that_rose_again_says_from_where():
     middle = interval("I_XT", 1.9, 2.1, layer="a", step=40, flags=frozenset())
     first, last = fell("a", 1.0, 0.9, 1.1)
     [sentence] = said(first, middle, last).compressed
-    assert sentence.endswith("from its value at step 0 to 4.00 (after 2.00 at step 40).")
+    assert sentence.endswith("from its value at step 0 to 4.00 (lowest: 2.00 at step 40).")
 
 
 def test_a_collapsed_layer_is_about_the_layer_and_a_ceiling_about_the_number():
@@ -158,7 +159,7 @@ def test_one_snapshot_cannot_say_what_changed():
 def test_without_held_out_rows_nothing_is_said_about_new_ones():
     sentence = "whether any of this holds for new rows: no held-out rows were measured (probe_set=)."
     assert sentence in said(*told(0.5, 2.0)).unknown
-    assert sentence not in verdict(panels([Case("run", training_run(), ("run",))])).unknown
+    assert sentence not in verdict(panels([Case("run", training_run(), ("run",))]), ()).unknown
 
 
 def test_many_layers_are_counted_not_listed():
@@ -166,8 +167,14 @@ def test_many_layers_are_counted_not_listed():
     assert verdict.compressed[0].startswith("l0, l1, l2, l3 and 5 more did not compress")
 
 
-def test_no_panels_have_nothing_to_say_and_a_verdict_is_text():
-    assert verdict([]) == Verdict((), (), (), (), ())
+def test_without_panels_only_what_is_unknown_is_said_and_a_verdict_is_text():
+    torn = Event(step=0, kind="note", why="the last line is torn")
+    nothing = verdict([], [torn])
+    assert (nothing.fitted, nothing.compressed, nothing.layers, nothing.doubtful) == ((), (), (), ())
+    assert nothing.unknown == (
+        "where the layers stand: no headline value of I(X;T̃) was recorded.",
+        "what was left out: the last line is torn.",
+    )
     assert str(said(*told(0.5, 2.0))).startswith("Fitted: fc1 keeps 2.00")
 
 
@@ -176,3 +183,9 @@ def test_sentences_about_several_channels_say_of_which():
     first, second = said(*records).fitted
     assert "on training rows (relative σ = 0.25, replay, population)" in first
     assert "on training rows (relative σ = 0.5, replay, population)" in second
+
+
+def test_a_fall_between_doubtful_values_says_so_beside_its_number():
+    first, last = fell("a", 1.0, 0.9, 1.1, flags=frozenset({"wide_bracket", "dead_units"}))
+    [sentence] = said(first, last).compressed
+    assert "by 1.00 nats [0.90, 1.10] (flagged wide_bracket) from its value at step 0" in sentence
