@@ -37,6 +37,24 @@ class LayerRows:
 
 
 @dataclass(frozen=True, slots=True)
+class Sighting:
+    """What was seen of a layer while rows were taken."""
+
+    layer: str
+    calls: int = 0
+    """Calls of the module in one forward pass."""
+    shape: tuple[int, ...] = ()
+    """Of its last output, before the view."""
+    dtype: str = ""
+    view: str = ""
+    rows: int = 0
+    masked: bool = False
+    """Whether padding was left out."""
+    why: str = ""
+    """Why it gave no rows; empty when it gave some."""
+
+
+@dataclass(frozen=True, slots=True)
 class RowSet:
     """Everything that one snapshot of one split is computed from; all parts are aligned by row."""
 
@@ -51,6 +69,8 @@ class RowSet:
     span: tuple[int, int]
     silent: tuple[str, ...] = ()
     """Layers that were asked for and gave no rows, each with the reason."""
+    sightings: tuple[Sighting, ...] = ()
+    """One a layer that was asked for, or a call of it."""
 
 
 @dataclass(slots=True)
