@@ -5,22 +5,23 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
+from uuid import uuid4
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from ibprobe.capture.gathering import Gathering
 from ibprobe.capture.layers import LayerSpec, select_layers, unwrap
-from ibprobe.capture.loop import Loop
+from ibprobe.capture.modes import device_of, make_source
 from ibprobe.capture.passes import Draws
-from ibprobe.capture.rows import RowSet
-from ibprobe.capture.sources import ReplaySource, Source
-from ibprobe.capture.stream import StreamSource
 from ibprobe.capture.views import View
 from ibprobe.capture.watch import Watch
 from ibprobe.checkpoint import check_options, versions
+from ibprobe.doctor import Diagnosis, diagnosis
 from ibprobe.errors import BadInput
 from ibprobe.estimate.channel import Channel, Noise, Target
 from ibprobe.estimate.estimators import LayerEstimator
@@ -28,8 +29,10 @@ from ibprobe.plugins import beside_brackets
 from ibprobe.record.alerts import AlertCallback, checked
 from ibprobe.record.records import Event, Records
 from ibprobe.record.rundir import RunDir, new_run_dir
-from ibprobe.runtime import InlineRuntime
-from ibprobe.schedule import Budget, Every, due_when
+from ibprobe.runtime.journal import Journal
+from ibprobe.runtime.places import PlaceName, make_place
+from ibprobe.runtime.snapshots import Snapshots
+from ibprobe.schedule import Budget, Every, StepTimes, due_when
 from ibprobe.sinks.fanout import Fanout, SinkSpec, make_sinks
 
 log = logging.getLogger("ibprobe")
@@ -63,6 +66,9 @@ class IBProbe:
             end only. For ``mode="replay"``, as the next one.
         train_mode: let dropout draw as in training; normalisation keeps to its running statistics.
         budget: share of the run's time that measuring may take, or None for every scheduled step.
+        runtime: where it is worked on: ``inline``, while training waits; ``thread``, beside training on one processor;
+            ``cuda-stream``, that thread on its own stream. A step that is due while another is worked on is left out
+            and counted. ``auto`` is ``inline``.
         sinks: ``"auto"``, names, sink objects or a list of them. The run directory is always written.
         run_dir: where; ``runs/ib/<UTC time>-<id>`` by default.
         config: the run's own settings, kept with the records.
@@ -93,6 +99,7 @@ class IBProbe:
         passes: int = 1,
         train_mode: bool = False,
         budget: float | None = 0.05,
+        runtime: PlaceName = "auto",
         sinks: SinkSpec = "auto",
         run_dir: str | Path | None = None,
         config: Mapping[str, Any] | None = None,
@@ -100,61 +107,75 @@ class IBProbe:
         seed: int = 0,
     ) -> None:
         check_options(model, mode, rows, view)
-        draws = Draws(passes, train_mode, seed)
-        beside = beside_brackets(estimator)
-        channel, core = Channel(noise, sigma, seed, target=target), unwrap(model)
-        found = select_layers(core, layers)
-        self._watch = Watch(
-            model, loss, optimizer, on_inputs=self._on_inputs, on_labels=self._on_labels, on_step=self._on_step
-        )
-        self.run_dir = Path(run_dir) if run_dir is not None else new_run_dir()
-        """Where the records are written."""
-        self._sinks = (RunDir(self.run_dir), make_sinks(sinks))
-        self._due, self._budget = due_when(every), Budget(budget)
+        draws, core, whole = Draws(passes, train_mode, seed), unwrap(model), target == "probe_set"
+        beside, channel = beside_brackets(estimator), Channel(noise, sigma, seed, target=target)
+        found, device = select_layers(core, layers), device_of(core)
         meta = {
-            **versions(), "model": type(core).__name__, "layers": list(found), "mode": mode, "rows": rows,
-            "noise": noise, "sigma": sigma, "draws": channel.draws, "target": target, "seed": seed,
+            **versions(), "run": uuid4().hex, "model": type(core).__name__, "layers": list(found), "mode": mode,
+            "rows": rows, "noise": noise, "sigma": sigma, "draws": channel.draws, "target": target, "seed": seed,
             "view": view if isinstance(view, str) else getattr(view, "__name__", "custom"), "estimator": estimator,
-            "every": "custom" if callable(every) else every, "budget": budget, "config": dict(config or {}),
-            **draws.meta,
+            "every": "custom" if callable(every) else every, "budget": budget, "runtime": runtime,
+            "config": dict(config or {}), **draws.meta,
         }  # fmt: skip
+        watch = Watch(model, loss, optimizer)
+        self._files = RunDir(Path(run_dir) if run_dir is not None else new_run_dir())
+        self._new_dir, self._sinks = run_dir is None, make_sinks(sinks)
+        self._journal, self._budget = Journal(meta, checked(on_flag)), Budget(budget)
+        place = make_place(runtime, device)
         by_layer = LayerEstimator(channel, beside, "mine" if estimator == "auto" else estimator)
-        self._runtime = InlineRuntime(by_layer, estimator, self._budget, meta, checked(on_flag))
-        self._source = _make_source(mode, model, found, rows, view, probe_set, target, draws)
-        self._attached = self._armed = self._pending = False
-        self._loop = Loop(expects_labels=probe_set is None)
+        step_times = StepTimes() if runtime == "cuda-stream" else None
+        self._snapshots = Snapshots(
+            due_when(every), by_layer, estimator, self._budget, self._journal, place, step_times
+        )  # fmt: skip
+        self._rows: Gathering | None = None
+        if os.environ.get("IBPROBE") != "off":
+            source = make_source(mode, model, found, rows, view, probe_set, all_there_is=whole, draws=draws)
+            self._rows = Gathering(watch, source, expects_labels=probe_set is None)
+        self._attached = self._armed = False
+
+    @property
+    def run_dir(self) -> Path:
+        """Where the records are written."""
+        return self._files.path
 
     def attach(self) -> IBProbe:
-        """Register the hooks and begin the run; a second call does nothing, after :meth:`detach` the run goes on."""
-        if self._source is None or self._attached:
+        """Register the hooks and begin the run; a second call does nothing, after :meth:`detach` the run goes on.
+
+        Raises:
+            BadRun: the run directory holds another run.
+        """
+        if self._rows is None or self._attached:
             return self
-        try:
-            self._source.open()
-            self._watch.start()
-        except BaseException:
-            self._release()
-            raise
+        self._files.check(self._journal.meta["run"])
+        rows = self._rows
+        rows.open(
+            on_inputs=lambda args, kwargs: self._isolated(rows.see_inputs, args, kwargs),
+            on_labels=lambda y: self._isolated(rows.see_labels, y, False),
+            on_step=self._on_step,
+        )
         self._attached = self._armed = True
-        self._runtime.begin(Fanout(*self._sinks))
-        self._isolated(self._measure_if_due)
+        self._budget.start()
+        self._journal.open(Fanout(self._files, self._sinks))
+        self._isolated(self._snapshots.passed, rows)
         return self
 
     def detach(self, *, measure: bool = True) -> None:
         """Measure a last time, remove every hook, close the sinks; a second call does nothing.
 
         Args:
-            measure: whether to take the last snapshot, which the budget does not limit.
+            measure: whether to finish the snapshot that is under way and to take a last one, which the budget does not
+                limit.
         """
-        if not self._attached:
+        if self._rows is None or not self._attached:
             return
-        self._loop.ended()
+        self._rows.ended()
         try:
-            if measure and self._loop.step not in self.estimates.steps:
-                self._isolated(self._runtime.last, self._take, self._loop.step)
+            if measure:
+                self._isolated(self._snapshots.last, self._rows)
         finally:
             self._release()
             self._attached = False
-            self._runtime.end(self._loop.step, self.run_dir)
+            self._journal.close(f"{self._snapshots.end(self._rows.step)}; records in {self.run_dir}")
 
     def __enter__(self) -> IBProbe:
         return self.attach()
@@ -164,19 +185,14 @@ class IBProbe:
     ) -> None:
         self.detach(measure=kind is None)
 
-    def _release(self) -> None:
-        self._armed = False
-        self._watch.stop()
-        if self._source is not None:
-            self._source.close()
-
     def observe(self, *, y: Tensor) -> None:
         """Give the targets of the last forward pass, one a row, where no criterion module shows them."""
-        self._isolated(self._see_labels, y, True)
+        if self._rows is not None:
+            self._isolated(self._rows.see_labels, y, True)
 
     def step(self) -> None:
         """Say that an optimizer step was taken; with ``optimizer=`` they are counted already and this does nothing."""
-        if not self._watch.counts_steps:
+        if self._rows is not None and not self._rows.counts_steps:
             self._on_step()
 
     def measure(self) -> Records:
@@ -186,7 +202,8 @@ class IBProbe:
             The new estimates; empty when the probe is inert, detached or disarmed.
         """
         before = len(self.estimates)
-        self._isolated(self._runtime.demanded, self._take, self._loop.step)
+        if self._rows is not None:
+            self._isolated(self._snapshots.demanded, self._rows)
         return Records(self.estimates.estimates[before:], meta=self.estimates.meta)
 
     def log(self, step: int | None = None, **values: Any) -> None:
@@ -197,7 +214,8 @@ class IBProbe:
             **values: numbers; a tensor of one element is read, which waits for its device. What is no number is left
                 out, with one warning.
         """
-        self._isolated(self._runtime.log, self._loop.step if step is None else step, values)
+        if self._rows is not None:
+            self._isolated(self._journal.log, self._rows.step if step is None else step, values)
 
     def report(self, path: str | Path = "report.html") -> Path:
         """Write what was measured so far as one HTML page, as ``ibprobe report`` does.
@@ -213,88 +231,81 @@ class IBProbe:
     @property
     def estimates(self) -> Records:
         """Everything measured so far."""
-        return self._runtime.records
+        return self._journal.records
+
+    def doctor(self) -> Diagnosis:
+        """What the probe sees of each layer, what it holds, and whether it is at work; ``print`` it.
+
+        With rows at hand and nothing measured yet, they are run through the model once.
+        """
+        source = None if self._rows is None else self._rows.source
+        if self._rows is not None and not self._rows.source.sightings:
+            with suppress(Exception):  # a model that cannot be run says so at its first snapshot
+                self._rows.take()
+        return diagnosis(source, self._journal, self._budget, armed=self._armed, attached=self._attached)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a resumed run needs to go on with the same rows and records, loadable with ``weights_only=True``.
+
+        Work under way is finished first. The size is that of the collected inputs (at most 256 MiB, none with
+        ``probe_set=``), half a kilobyte a record, and what the critics have learned; :meth:`doctor` states it.
+        """
+        if self._rows is None:
+            return {}
+        return {
+            "meta": self._journal.identity,
+            "run_dir": str(self.run_dir),
+            "rows": self._rows.state_dict(),
+            "snapshots": self._snapshots.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from :meth:`state_dict`, before :meth:`attach`; in the same run directory, if it is still there.
+
+        With ``runtime="inline"`` and ``budget=None`` the records are those of the uninterrupted run, bit for bit but
+        for their ``seconds``.
+
+        Raises:
+            BadInput: the probe is attached, or the state is of a probe that measures something else.
+        """
+        if self._rows is None or not state:
+            return
+        if self._attached:
+            raise BadInput("load_state_dict() comes before attach() or the with statement")
+        self._journal.adopt(state["meta"])
+        self._rows.load_state_dict(state["rows"])
+        self._snapshots.load_state_dict(state["snapshots"])
+        earlier = RunDir(Path(state["run_dir"]))
+        self._files = earlier if self._new_dir and earlier.holds(self._journal.meta["run"]) else self._files
+        self._files.resume(self.estimates)
 
     def _on_step(self) -> None:
-        if not self._armed:
-            return
-        self._loop.stepped()
-        self._isolated(self._measure_if_due)
-        self._runtime.tick()
+        self._isolated(self._stepped)
 
-    def _on_inputs(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self._isolated(self._see_inputs, args, kwargs)
-
-    def _on_labels(self, y: Tensor) -> None:
-        self._isolated(self._see_labels, y, False)
-
-    def _see_inputs(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        assert self._source is not None
-        self._loop.forward(args, kwargs)
-        with self._budget.paying("collecting"):
-            self._source.see_inputs(args, kwargs, self._loop.step)
-
-    def _see_labels(self, y: Tensor, observed: bool) -> None:
-        assert self._source is not None
-        self._source.see_labels(self._loop.targets(y, observed=observed))
-
-    def _measure_if_due(self) -> None:
-        self._measure_if_ready()
-        if self._due(self._loop.step) and not self._runtime.has(self._loop.step):
-            self._budget.early += self._pending
-            self._pending = self._pending or self._runtime.accepts()
-            self._measure_if_ready()
-
-    def _measure_if_ready(self) -> None:
-        assert self._source is not None
-        if self._pending and self._source.want():
-            self._pending = False
-            self._runtime.scheduled(self._take)
-
-    def _take(self) -> list[RowSet]:
-        assert self._source is not None
-        self._watch.paused = True
-        try:
-            return self._source.take(self._loop.step)
-        finally:
-            self._watch.paused = False
+    def _stepped(self) -> None:
+        assert self._rows is not None
+        self._rows.stepped()
+        self._snapshots.passed(self._rows)
+        self._journal.tick()
 
     def _isolated(self, call: Callable[..., None], *args: Any) -> None:
-        """Run our own code so that nothing it does can stop the training that called it."""
+        """Run our own code so that nothing it does can stop the training that called it; what it takes is booked."""
         if not self._armed:
             return
         try:
-            call(*args)
+            with self._budget.paying("all"):
+                call(*args)
         except Exception as e:
             self._disarm(e)
 
     def _disarm(self, error: Exception) -> None:
+        assert self._rows is not None
         self._release()
         why = f"{type(error).__name__}: {error}"
-        log.warning("ibprobe: disarmed at step %d, training goes on: %s", self._loop.step, why)
-        self._runtime.keep(events=[Event(step=self._loop.step, kind="disarmed", why=why)])
+        log.warning("ibprobe: disarmed at step %d, training goes on: %s", self._rows.step, why)
+        self._journal.keep(events=[Event(step=self._rows.step, kind="disarmed", why=why)])
 
-
-def _make_source(
-    mode: str,
-    model: nn.Module,
-    layers: Mapping[str, nn.Module],
-    rows: int,
-    view: View,
-    probe_set: Any,
-    target: Target,
-    draws: Draws,
-) -> Source | None:
-    """Where rows come from; None where the environment switches probes off."""
-    if mode == "stream" and probe_set is not None:
-        raise BadInput('probe_set= belongs to mode="replay"; mode="stream" copies rows out of training forwards')
-    if mode == "stream" and (draws.passes > 1 or draws.train_mode):
-        raise BadInput('passes= and train_mode= belong to mode="replay"; mode="stream" sees forwards as they are')
-    if target == "probe_set" and probe_set is None:
-        raise BadInput('target="probe_set" needs probe_set=, all inputs that there are; training inputs are a sample')
-    if os.environ.get("IBPROBE") == "off":
-        return None
-    if mode == "stream":
-        return StreamSource(unwrap(model), layers, rows=rows, view=view, called=model)
-    core, whole = unwrap(model), target == "probe_set"
-    return ReplaySource(core, layers, rows=rows, view=view, probe_set=probe_set, all_there_is=whole, draws=draws)
+    def _release(self) -> None:
+        self._armed = False
+        if self._rows is not None:
+            self._rows.close()

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
 
 from ibprobe.errors import BadInput
 
 Every = str | int | Callable[[int], bool]
 
 _PER_DECADE = 12
-_CRITICS_TO_BRACKETS = 20.0
-"""What critics cost, in brackets, until they have run once."""
+_CRITICS_TO_SNAPSHOT = 20.0
+"""What critics cost, in snapshots without them, until they have run once."""
 
 
 def due_when(every: Every) -> Callable[[int], bool]:
@@ -46,7 +49,9 @@ def _log_spaced(step: int) -> bool:
 class Budget:
     """Keeps what measuring costs below a share of the run's time.
 
-    The first snapshot is on credit; after it, one starts only if its expected cost keeps the whole within the share.
+    What counts is all that slows training: seconds that training waits for the probe, and what work beside it takes
+    away from it. The first snapshot is on credit; after it, one starts only if its expected cost keeps the whole within
+    the share.
     """
 
     share: float | None
@@ -55,11 +60,14 @@ class Budget:
     measured: int = 0
     skipped: int = 0
     critics_skipped: int = 0
+    late: int = 0
+    """Due steps that passed while the last snapshot was still being worked on."""
     early: int = 0
     """Due steps that passed before there were enough rows."""
     _clock: Callable[[], float] = time.perf_counter
     _started: float | None = None
     _last_cost: dict[str, float] = field(default_factory=dict)
+    _paying_since: float | None = None
 
     def __post_init__(self) -> None:
         if self.share is not None and not (isinstance(self.share, int | float) and 0 < self.share <= 1):
@@ -76,32 +84,98 @@ class Budget:
         return 0.0 if self._started is None else self._clock() - self._started
 
     def allows(self, kind: str) -> bool:
-        """Whether work of this kind fits now, at the cost that it last had."""
-        if self.share is None or (kind == "brackets" and not self.measured):
+        """Whether ``snapshot`` (rows and brackets) or ``critics`` fit now, at the cost that they last had."""
+        if self.share is None or (kind == "snapshot" and not self.measured):
             return True
-        guess = _CRITICS_TO_BRACKETS * self._last_cost.get("brackets", 0.0)
-        return self.spent + self._last_cost.get(kind, guess) <= self.share * self.elapsed
+        snapshot = self._last_cost.get("rows", 0.0) + self._last_cost.get("brackets", 0.0)
+        guess = _CRITICS_TO_SNAPSHOT * snapshot
+        cost = snapshot if kind == "snapshot" else self._last_cost.get("critics", guess)
+        running = 0.0 if self._paying_since is None else self._clock() - self._paying_since
+        return self.spent + running + cost <= self.share * self.elapsed
 
     @contextmanager
     def paying(self, kind: str) -> Iterator[None]:
-        """Book what a piece of work costs, whether or not it succeeds."""
-        started = self._clock()
+        """Book how long a piece of work keeps training waiting, whether or not it succeeds; parts of it once only."""
+        started, outermost = self._clock(), self._paying_since is None
+        if outermost:
+            self._paying_since = started
         try:
             yield
         finally:
             self._last_cost[kind] = self._clock() - started
-            self.spent += self._last_cost[kind]
+            if outermost:
+                self.spent += self._last_cost[kind]
+                self._paying_since = None
+
+    def book(self, kind: str, *, cost: float, spent: float) -> None:
+        """Add what work beside training took away from it.
+
+        Args:
+            kind: of the work, whose beginning was paid for.
+            cost: seconds that the like of it is expected to take away next time.
+            spent: seconds that it took away now.
+        """
+        self._last_cost[kind] = self._last_cost.get(kind, 0.0) + cost
+        self.spent += spent
 
     def summary(self) -> str:
         """One line for the end of a run."""
-        done = f"measured {self.measured} of {self.measured + self.skipped} due steps"
+        due = self.measured + self.skipped + self.late
         share = f"{100 * self.spent / self.elapsed:.1f} % of the run's time" if self.elapsed > 0 else "no time"
-        line = f"{done}, spent {share} ({self.spent:.1f} s)"
+        line = f"measured {self.measured} of {due} due steps, spent {share} ({self.spent:.1f} s)"
         if self.early:
             line += f"; {self.early} were due before there were enough rows"
+        if self.late:
+            line += f"; {self.late} were due while another was being worked on"
         if self.share is None:
             return line
         line += f", budget {100 * self.share:g} %"
         if self.critics_skipped:
             line += f"; critics skipped {self.critics_skipped}×"
         return line + ("; to see more: a larger budget= or fewer rows=" if self.skipped or self.critics_skipped else "")
+
+    def state_dict(self) -> dict[str, Any]:
+        """Counts, costs and the time that has passed, as plain types."""
+        kept = ("spent", "measured", "skipped", "critics_skipped", "late", "early")
+        return {name: getattr(self, name) for name in kept} | {"elapsed": self.elapsed, "costs": dict(self._last_cost)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on counting from there."""
+        for name in state.keys() - {"elapsed", "costs"}:
+            setattr(self, name, state[name])
+        self._last_cost = dict(state["costs"])
+        self._started = self._clock() - state["elapsed"]
+
+
+class StepTimes:
+    """How much longer optimizer steps take while work goes on beside them: its cost, where no processor tells it.
+
+    A step that is slow by itself counts for nothing: each is compared with the median of recent undisturbed ones.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
+        self._undisturbed: deque[float] = deque(maxlen=50)
+        self._last: float | None = None
+        self._lost = 0.0
+
+    def passed(self, *, beside: bool, ours: float) -> None:
+        """A step is over.
+
+        Args:
+            beside: whether work went on beside it.
+            ours: seconds of it in which training waited for the probe.
+        """
+        now = self._clock()
+        if self._last is not None:
+            took = now - self._last - ours
+            if not beside:
+                self._undisturbed.append(took)
+            elif self._undisturbed:
+                self._lost += max(took - median(self._undisturbed), 0.0)
+        self._last = now
+
+    def lost(self) -> float:
+        """Seconds lost since the last call."""
+        lost, self._lost = self._lost, 0.0
+        return lost

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from ibprobe import IBProbe, measure
-from ibprobe.runtime import InlineRuntime
+from ibprobe.capture.gathering import Gathering
 
 
 class Loop:
@@ -98,13 +98,13 @@ def test_critics_leave_the_run_as_it_is(mode: str) -> None:
 
 
 def test_the_comparison_sees_a_probe_that_draws_one_global_random_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    snapshot = InlineRuntime.scheduled
+    take = Gathering.take
 
-    def careless(self: InlineRuntime, take: Any) -> None:
+    def careless(self: Gathering) -> Any:
         torch.rand(1)
-        snapshot(self, take)
+        return take(self)
 
-    monkeypatch.setattr(InlineRuntime, "scheduled", careless)
+    monkeypatch.setattr(Gathering, "take", careless)
     plain = Loop().run()
     state, _ = watched()
     assert not same(state, plain)

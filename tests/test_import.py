@@ -16,7 +16,7 @@ FLOORS = [
     {"estimate", "show"},
     {"sinks", "hookspecs"},
     {"runtime", "plugins"},
-    {"checkpoint", "arrays"},
+    {"checkpoint", "arrays", "doctor"},
     {"probe", "sweep"},
     {"lens", "selfcheck", "demo"},
     {"cli"},

@@ -12,6 +12,7 @@ from helpers import MemorySink, quiet_probe, unchecked
 from torch import nn
 
 from ibprobe import Alert, IBProbe, load_run
+from ibprobe.capture.gathering import Gathering
 
 X = torch.randn(64, 8, generator=torch.Generator().manual_seed(0))
 
@@ -67,7 +68,7 @@ def test_a_callback_that_fails_is_left_out_with_one_warning(caplog: pytest.LogCa
 def test_a_disarmed_probe_is_an_alert(monkeypatch: pytest.MonkeyPatch) -> None:
     heard: list[Alert] = []
     with quiet_probe(nn.Linear(8, 2), probe_set=(X, None), on_flag=heard.append) as probe:
-        monkeypatch.setattr(type(probe._runtime), "scheduled", lambda *_: 1 / 0)
+        monkeypatch.setattr(Gathering, "take", lambda *_: 1 / 0)
         probe.step()
     assert [a.flag for a in heard if a.flag == "disarmed"] == ["disarmed"]
 

@@ -5,7 +5,7 @@ import pytest
 from helpers import unchecked
 
 from ibprobe import BadInput
-from ibprobe.schedule import Budget, due_when
+from ibprobe.schedule import Budget, StepTimes, due_when
 
 
 class Clock:
@@ -59,13 +59,13 @@ def test_a_budget_is_a_share(share: Any) -> None:
 
 def test_the_first_snapshot_is_on_credit_and_the_next_waits_until_it_is_paid() -> None:
     budget, clock = started(0.1)
-    assert budget.allows("brackets")
+    assert budget.allows("snapshot")
     clock.work(budget, "brackets", 1.0)
-    assert not budget.allows("brackets")
+    assert not budget.allows("snapshot")
     clock.now = 100 + 19.9
-    assert not budget.allows("brackets")
+    assert not budget.allows("snapshot")
     clock.now = 100 + 20.0
-    assert budget.allows("brackets")
+    assert budget.allows("snapshot")
 
 
 def test_spending_never_passes_the_share_when_costs_are_steady() -> None:
@@ -74,7 +74,7 @@ def test_spending_never_passes_the_share_when_costs_are_steady() -> None:
     for _ in range(2000):
         clock.now += 0.1
         for kind, cost in (("brackets", 0.5), ("critics", 2.0)):
-            if budget.allows(kind):
+            if budget.allows("snapshot" if kind == "brackets" else kind):
                 clock.work(budget, kind, cost)
                 assert budget.spent <= 0.05 * budget.elapsed + 1e-9
     assert budget.spent > 0.04 * budget.elapsed
@@ -84,7 +84,7 @@ def test_critics_get_only_what_is_left_and_are_guessed_dear_before_they_ran() ->
     budget, clock = started(0.5)
     clock.work(budget, "brackets", 1.0)
     clock.now = 100 + 10
-    assert budget.allows("brackets")
+    assert budget.allows("snapshot")
     assert not budget.allows("critics")
     clock.now = 100 + 42
     assert budget.allows("critics")
@@ -93,7 +93,7 @@ def test_critics_get_only_what_is_left_and_are_guessed_dear_before_they_ran() ->
 def test_without_a_limit_everything_is_allowed() -> None:
     budget, clock = started(None)
     clock.work(budget, "brackets", 1000.0)
-    assert budget.allows("brackets")
+    assert budget.allows("snapshot")
     assert budget.allows("critics")
 
 
@@ -120,3 +120,87 @@ def test_the_run_ends_with_one_line_that_says_what_was_left_out() -> None:
         "budget 10 %; critics skipped 2×; to see more: a larger budget= or fewer rows="
     )
     assert Budget(None).summary() == "measured 0 of 0 due steps, spent no time (0.0 s)"
+
+
+def test_parts_of_a_piece_of_work_are_paid_for_once_and_each_is_expected_to_cost_the_same_again() -> None:
+    budget, clock = started(0.5)
+    with budget.paying("all"):
+        clock.work(budget, "rows", 1.0)
+        clock.work(budget, "brackets", 2.0)
+        clock.now += 0.5
+    assert budget.spent == 3.5
+    clock.now = 100 + 12.9
+    assert not budget.allows("snapshot")
+    clock.now = 100 + 13.0
+    assert budget.allows("snapshot")
+
+
+def test_what_is_being_paid_for_counts_already() -> None:
+    budget, clock = started(0.5)
+    budget.measured = 1
+    with budget.paying("all"):
+        clock.now += 1.0
+        assert not budget.allows("snapshot")
+    clock.now = 100 + 2.0
+    assert budget.allows("snapshot")
+
+
+def test_work_beside_training_costs_what_it_takes_away() -> None:
+    budget, clock = started(0.1)
+    clock.work(budget, "brackets", 0.1)
+    budget.book("brackets", cost=0.9, spent=0.5)
+    assert budget.spent == pytest.approx(0.6)
+    clock.now = 100 + 15.9
+    assert not budget.allows("snapshot")
+    clock.now = 100 + 16.0
+    assert budget.allows("snapshot")
+
+
+def test_steps_that_passed_while_another_was_worked_on_are_said() -> None:
+    budget, clock = started(None)
+    budget.measured, budget.late = 3, 2
+    clock.now += 10
+    assert budget.summary() == (
+        "measured 3 of 5 due steps, spent 0.0 % of the run's time (0.0 s); 2 were due while another was being worked on"
+    )
+
+
+def test_a_budget_goes_on_where_another_stopped() -> None:
+    budget, clock = started(0.1)
+    clock.work(budget, "brackets", 1.0)
+    budget.skipped, budget.late = 3, 1
+    clock.now = 100 + 15
+    later, other_clock = started(0.1)
+    other_clock.now = 7000.0
+    later.load_state_dict(budget.state_dict())
+    assert later.summary() == budget.summary()
+    assert not later.allows("snapshot")
+    other_clock.now += 5
+    assert later.allows("snapshot")
+
+
+def test_only_what_a_disturbed_step_takes_longer_is_lost() -> None:
+    clock = Clock()
+    times = StepTimes(clock)
+    times.passed(beside=False, ours=0.0)
+    for seconds, beside, ours in [
+        (1, False, 0),
+        (1, False, 0),
+        (5, False, 4),
+        (1.5, True, 0),
+        (0.5, True, 0),
+        (4, True, 2),
+    ]:
+        clock.now += seconds
+        times.passed(beside=beside, ours=float(ours))
+    assert times.lost() == 0.5 + 0.0 + 1.0
+    assert times.lost() == 0.0
+
+
+def test_before_a_step_went_undisturbed_nothing_is_known_to_be_lost() -> None:
+    clock = Clock()
+    times = StepTimes(clock)
+    for _ in range(3):
+        clock.now += 1
+        times.passed(beside=True, ours=0.0)
+    assert times.lost() == 0.0

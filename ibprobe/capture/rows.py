@@ -19,6 +19,9 @@ MAX_BYTES = 256 * 2**20
 """Memory that collected inputs may take; beyond it fewer rows are kept."""
 
 
+ROWS_BYTES = 512 * 2**20
+
+
 @dataclass(frozen=True, slots=True)
 class LayerRows:
     """Rows of one layer, distinct inputs only."""

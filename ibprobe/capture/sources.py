@@ -69,6 +69,19 @@ class ReplaySource:
                 split: distinct_batches(data, rows, all_there_is=all_there_is) for split, data in named.items()
             }
 
+    sightings: Any = ()
+
+    def bytes_held(self) -> int:
+        """Provisional."""
+        return 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Provisional."""
+        return {}
+
+    def load_state_dict(self, state: Any) -> None:
+        """Provisional."""
+
     def open(self) -> None:
         """Nothing is registered between replays."""
 

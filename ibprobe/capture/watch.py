@@ -30,10 +30,6 @@ class Watch:
         model: nn.Module,
         loss: object,
         optimizer: object,
-        *,
-        on_inputs: Callable[[tuple[Any, ...], dict[str, Any]], None],
-        on_labels: Callable[[Tensor], None],
-        on_step: Callable[[], None],
     ) -> None:
         if loss is not None and not isinstance(loss, nn.Module):
             if isinstance(loss, type):
@@ -46,7 +42,6 @@ class Watch:
             name = getattr(optimizer, "__name__", type(optimizer).__name__)
             raise BadInput(f"optimizer= takes a torch.optim.Optimizer, got {name}")
         self._model, self._loss, self._optimizer = model, loss, optimizer
-        self._on_inputs, self._on_labels, self._on_step = on_inputs, on_labels, on_step
         self._handles: list[RemovableHandle] = []
         self.paused = False
 
@@ -55,8 +50,15 @@ class Watch:
         """Whether the optimizer shows its steps."""
         return self._optimizer is not None
 
-    def start(self) -> None:
+    def start(
+        self,
+        *,
+        on_inputs: Callable[[tuple[Any, ...], dict[str, Any]], None],
+        on_labels: Callable[[Tensor], None],
+        on_step: Callable[[], None],
+    ) -> None:
         """Register the hooks; all or none."""
+        self._on_inputs, self._on_labels, self._on_step = on_inputs, on_labels, on_step
         try:
             see = PreTap(self._see_inputs)
             self._handles.append(self._model.register_forward_pre_hook(see, with_kwargs=True))

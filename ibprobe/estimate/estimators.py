@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -81,6 +82,26 @@ class LayerEstimator:
                 else:
                     found.append(self._placed(record_of(reading, frame, self._name, seconds), rows))
         return _guarded(found), [self._missing(rows, *place) for place in missing]
+
+    def state_dict(self) -> dict[str, Any]:
+        """What later estimates build on: each layer's highest values, and what the estimator beside has learned."""
+        known = getattr(self._estimator, "state_dict", None)
+        return {"falls": self._falls.state_dict(), "beside": known() if callable(known) else None}
+
+    def load_state_dict(self, state: Mapping[str, Any], earlier: Iterable[Estimate]) -> None:
+        """Go on from there.
+
+        Args:
+            state: of :meth:`state_dict`.
+            earlier: the estimates of the run so far; they say which estimator is a layer's headline.
+        """
+        self._falls.load_state_dict(state["falls"])
+        for e in earlier:
+            if e.headline:
+                self._headline.setdefault((e.layer, e.quantity, e.split), e.estimator)
+        learn = getattr(self._estimator, "load_state_dict", None)
+        if state["beside"] is not None and callable(learn):
+            learn(state["beside"])
 
     def _entered(self, bracket: Bracket, rows: RowSet) -> Estimate:
         """A bracket as the record of a run; a finished model, which is measured once, has no course to fall in."""

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from hashlib import blake2b
 from statistics import NormalDist
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ibprobe.estimate.ends import Bracket, mean_and_error
 from ibprobe.record.records import Estimate
@@ -41,7 +42,7 @@ class _Middle:
     terms: Float[Tensor, "draws n"]
     gap: float
     """Nats between the two ends."""
-    rows: bytes
+    rows: str
     """A hash of which rows these are, in their order."""
     sampled: str
 
@@ -53,7 +54,7 @@ class _Middle:
         low, high = bracket.terms.low, bracket.terms.high
         kept = keys[bracket.rows.to(keys.device)].cpu().numpy().tobytes()
         middle = ((low + high) / 2).float().cpu()
-        return cls(middle, float((high - low).mean()), blake2b(kept, digest_size=16).digest(), bracket.sampled)
+        return cls(middle, float((high - low).mean()), blake2b(kept, digest_size=16).hexdigest(), bracket.sampled)
 
 
 class Falls:
@@ -91,6 +92,25 @@ class Falls:
         fall = highest.nats - now.nats
         low, high = _interval(of_highest, middle, fall, earlier)
         return replace(now, peak_step=highest.step, fall=fall, fall_low=low, fall_high=high)
+
+    def state_dict(self) -> list[dict[str, Any]]:
+        """The highest values as plain types and tensors."""
+        return [
+            {
+                "course": asdict(course),
+                "earlier": self._earlier[course],
+                "estimate": highest.to_dict(),
+                "middle": None if middle is None else {f.name: getattr(middle, f.name) for f in fields(_Middle)},
+            }
+            for course, (highest, middle) in self._highest.items()
+        ]
+
+    def load_state_dict(self, state: Iterable[Mapping[str, Any]]) -> None:
+        """Go on from there."""
+        for known in state:
+            course, middle = _Course(**known["course"]), known["middle"]
+            self._earlier[course] = known["earlier"]
+            self._highest[course] = (Estimate.from_dict(known["estimate"]), middle and _Middle(**middle))
 
 
 def _interval(

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 # Rows of the matrix in memory at a time: small blocks stay in cache; never more than 256 MB of scratch.
 _BLOCK_BYTES = 8 * 2**20
-_SCRATCH_BYTES = 256 * 2**20
+SCRATCH_BYTES = 256 * 2**20
 # Log-densities below the best by more than this count as this: e⁻⁸⁷ is the smallest normal float32. It also keeps
 # the upper end finite for a class that is out of reach.
 _REACH = -87.0
@@ -70,7 +70,7 @@ def kernel_sums(rows: NoisyRows, y: Int[Tensor, " n"] | None = None) -> Sums:
     half_norm = u.square().sum(1) / 2
     block = max(
         1,
-        min(_SCRATCH_BYTES, max(_BLOCK_BYTES, 64 * u.element_size() * len(u))) // (u.element_size() * len(u)),
+        min(SCRATCH_BYTES, max(_BLOCK_BYTES, 64 * u.element_size() * len(u))) // (u.element_size() * len(u)),
     )
     others, same = [], []
     for drawn in rows.draws():

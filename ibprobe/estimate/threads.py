@@ -15,10 +15,12 @@ SMALL = 2**30
 def one_thread(when: bool = True) -> Iterator[None]:
     """Run torch's CPU operations on the calling thread alone, and leave the setting as it was found."""
     before = torch.get_num_threads()
-    if when:
+    # The setting is also the default of threads to come: a worker that has one already must not touch it.
+    change = when and before > 1
+    if change:
         torch.set_num_threads(1)
     try:
         yield
     finally:
-        if when:
+        if change:
             torch.set_num_threads(before)

@@ -31,28 +31,68 @@ class RunDir:
 
     Args:
         path: where; one run each.
-
-    Raises:
-        BadRun: there is a run already; two runs in one directory would pass for one.
     """
 
     def __init__(self, path: Path) -> None:
-        if os.path.isfile(path / "meta.json"):
-            raise BadRun(f"{path} already holds a run: give a new path (run_dir=, or --out), or leave it out")
         self.path = path
         self._files: dict[str, TextIO] = {}
         self._closing = ExitStack()
         self._begun = False
+        self._before = Records()
+
+    def check(self, run: object) -> None:
+        """Make sure that no other run is there: two in one directory would pass for one.
+
+        Args:
+            run: the name of the run that is to begin, or to go on.
+
+        Raises:
+            BadRun: there is another.
+        """
+        if not self._begun and os.path.isfile(self.path / "meta.json") and not self.holds(run):
+            raise BadRun(
+                f"{self.path} already holds a run: give a new path (run_dir=, or --out), or leave it out; to go on "
+                "with that run, probe.load_state_dict(state) before attaching"
+            )
+
+    def holds(self, run: object) -> bool:
+        """Whether this very run is there."""
+        return run is not None and _meta(self.path)[0].get("run") == run
+
+    def resume(self, before: Records) -> None:
+        """Have the run go on after these records, when it is opened next."""
+        self._before, self._begun = before, False
 
     def open(self, meta: Mapping[str, Any]) -> None:
         """Create the directory and write ``meta.json``; once closed, the same run may be opened again and goes on."""
         self.path.mkdir(parents=True, exist_ok=True)
-        if not self._begun:
+        self.check(meta.get("run"))
+        goes_on = os.path.isfile(self.path / "meta.json")
+        if not goes_on:
             with _writer(self.path / "meta.json", "x") as file:
                 file.write(json.dumps(plain({"schema": SCHEMA, **meta}), indent=1, ensure_ascii=False) + "\n")
-        self._begun = True
+        elif not self._begun:
+            self._trim()
         for name in _FILES:
             self._files[name] = self._closing.enter_context(_writer(self.path / f"{name}.jsonl", "a"))
+        if not goes_on:
+            self.write(self._before.estimates, self._before.events)
+            for entry in self._before.logged:
+                self.log(entry)
+        self._begun = True
+
+    def _trim(self) -> None:
+        """Set aside what an interrupted run wrote after the state from which it goes on; it will be measured again."""
+        for name, known in zip(_FILES, (self._before.estimates, self._before.events, self._before.logged), strict=True):
+            file, aside = (self.path / f"{name}{kind}.jsonl" for kind in ("", ".superseded"))
+            lines = file.read_bytes().splitlines(keepends=True) if file.is_file() else []
+            kept, gone = lines[: len(known)], lines[len(known) :]
+            if gone:
+                with aside.open("ab") as more:
+                    more.writelines(gone)
+                shorter = file.with_suffix(".tmp")
+                shorter.write_bytes(b"".join(kept))
+                os.replace(shorter, file)
 
     def write(self, estimates: Sequence[Estimate], events: Sequence[Event]) -> None:
         """Append and flush."""

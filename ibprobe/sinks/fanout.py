@@ -84,6 +84,8 @@ class Fanout:
 
     def __init__(self, run_dir: RunDir, sinks: Sequence[Sink]) -> None:
         self._run_dir = run_dir
+        self.left_out: list[str] = []
+        """Sinks that failed, each with the reason."""
         self._sinks: list[Sink] = [run_dir, *sinks]
 
     def open(self, meta: Mapping[str, Any]) -> None:
@@ -123,7 +125,8 @@ class Fanout:
             getattr(sink, method)(*args)
         except Exception as e:
             self._sinks.remove(sink)
-            log.warning("ibprobe: %s failed and is left out from here: %s", type(sink).__name__, e)
+            self.left_out.append(f"{type(sink).__name__} failed and is left out from here: {e}")
+            log.warning("ibprobe: %s", self.left_out[-1])
             if method != "close":
                 # A live display or an open file must not stay behind.
                 with suppress(Exception):

@@ -112,14 +112,14 @@ def test_two_runs_get_different_directories_that_sort_by_time():
 
 def test_a_second_run_in_the_same_directory_is_refused(run):
     with pytest.raises(BadRun, match="already holds a run: give a new path"):
-        RunDir(run.path)
+        RunDir(run.path).check("another")
     assert len(load_run(run.path)) == 3
 
 
 def test_of_two_probes_that_wait_for_one_directory_the_second_to_open_fails(opened, tmp_path):
     second = RunDir(tmp_path)
     opened(tmp_path, layers=["fc1"])
-    with pytest.raises(FileExistsError):
+    with pytest.raises(BadRun):
         second.open({})
     assert load_run(tmp_path).meta["layers"] == ["fc1"]
 

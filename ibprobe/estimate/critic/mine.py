@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn.functional import one_hot
 
+from ibprobe.estimate.critic.canonical import GaussianHead
+from ibprobe.estimate.critic.columns import ColumnHead
 from ibprobe.estimate.critic.critics import CriticReading, Trace, fit_critics
 from ibprobe.estimate.critic.held_out import DV, NCE
+from ibprobe.estimate.critic.inputs import Bases
 from ibprobe.estimate.critic.intervals import reading_of
 from ibprobe.estimate.pairs import Pair, Reading
 
@@ -53,6 +56,30 @@ class Mine:
         """What is known of the pair; rows in other folds would have been seen already."""
         then, with_seed, memory = self._memory.get(name, (folds[:0], seed, ()))
         return memory if with_seed == seed and torch.equal(then, folds) else ()
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the critics have learned, as plain types and tensors."""
+        return {
+            name: {"folds": folds, "seed": seed, "traces": [_plain(t) for t in traces]}
+            for name, (folds, seed, traces) in self._memory.items()
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Start the next critics from there."""
+        self._memory = {
+            name: (known["folds"], known["seed"], tuple(map(_trace, known["traces"]))) for name, known in state.items()
+        }
+
+
+_HEADS = {head.__name__: head for head in (GaussianHead, ColumnHead)}
+
+
+def _plain(t: Trace) -> dict[str, Any]:
+    return {"theta": t.theta, "bases": (t.bases.a, t.bases.b), "ranked": t.ranked, "head": t.head.__name__}
+
+
+def _trace(known: Mapping[str, Any]) -> Trace:
+    return Trace(known["theta"], Bases(*known["bases"]), known["ranked"], _HEADS[known["head"]])
 
 
 def _numbers(side: Shaped[Tensor, "n ..."]) -> Float[Tensor, "n k"]:

@@ -1,0 +1,95 @@
+"""From a training loop to rows: what is seen of its inputs, labels and steps goes to a source, which hands out rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import Tensor
+
+from ibprobe.capture.loop import Loop
+from ibprobe.capture.rows import RowSet
+from ibprobe.capture.sources import Source
+from ibprobe.capture.watch import Watch
+
+
+class Gathering:
+    """Gathers rows while training goes on.
+
+    Args:
+        watch: sees inputs, labels and steps.
+        source: keeps what is needed of them.
+        expects_labels: whether labels have to come from the loop.
+    """
+
+    def __init__(self, watch: Watch, source: Source, *, expects_labels: bool) -> None:
+        self._watch, self.source = watch, source
+        self._loop = Loop(expects_labels=expects_labels)
+
+    @property
+    def step(self) -> int:
+        """Optimizer steps taken."""
+        return self._loop.step
+
+    @property
+    def counts_steps(self) -> bool:
+        """Whether the optimizer shows its steps."""
+        return self._watch.counts_steps
+
+    def open(
+        self,
+        *,
+        on_inputs: Callable[[tuple[Any, ...], dict[str, Any]], None],
+        on_labels: Callable[[Tensor], None],
+        on_step: Callable[[], None],
+    ) -> None:
+        """Register all hooks, or none; they call back, and may hand what they saw to the methods below."""
+        try:
+            self.source.open()
+            self._watch.start(on_inputs=on_inputs, on_labels=on_labels, on_step=on_step)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Remove all hooks."""
+        self._watch.stop()
+        self.source.close()
+
+    def see_inputs(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """A training forward is about to run."""
+        self._loop.forward(args, kwargs)
+        self.source.see_inputs(args, kwargs, self._loop.step)
+
+    def see_labels(self, y: Tensor, observed: bool) -> None:
+        """Targets of the last forward, from a criterion or, ``observed``, from the user."""
+        self.source.see_labels(self._loop.targets(y, observed=observed))
+
+    def stepped(self) -> None:
+        """An optimizer step was taken."""
+        self._loop.stepped()
+
+    def ended(self) -> None:
+        """The run is over."""
+        self._loop.ended()
+
+    def take(self) -> list[RowSet]:
+        """Rows of the model as it is now; forward passes that this takes are not training's.
+
+        Raises:
+            NoRows: there are none.
+        """
+        self._watch.paused = True
+        try:
+            return self.source.take(self._loop.step)
+        finally:
+            self._watch.paused = False
+
+    def state_dict(self) -> dict[str, Any]:
+        """Steps taken and rows kept, as plain types and tensors."""
+        return {"step": self._loop.step, "source": self.source.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from there."""
+        self._loop.step = state["step"]
+        self.source.load_state_dict(state["source"])

@@ -1,0 +1,85 @@
+"""What a probe sees of each layer and what it holds, as one page of text."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table
+
+from ibprobe.capture.rows import MAX_BYTES, ROWS_BYTES, Sighting
+from ibprobe.capture.sources import Source
+from ibprobe.estimate.kernel import SCRATCH_BYTES
+from ibprobe.runtime.journal import Journal
+from ibprobe.schedule import Budget
+
+_WIDTH = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """A truth table: one line a layer, or a call of it."""
+
+    status: str
+    """``armed``, ``not attached``, ``switched off``, or ``disarmed: why``."""
+    layers: tuple[Sighting, ...]
+    """What was seen of each layer when rows were last taken."""
+    facts: tuple[str, ...]
+    """Memory, budget, sinks."""
+
+    @property
+    def silent(self) -> dict[str, str]:
+        """Layers that gave no rows, with the likely reason."""
+        return {s.layer: s.why for s in self.layers if s.why}
+
+    def __str__(self) -> str:
+        out = io.StringIO()
+        console = Console(file=out, width=_WIDTH, color_system=None)
+        console.print(f"ibprobe: {self.status}", markup=False, highlight=False)
+        console.print(_table(self.layers) if self.layers else "nothing was seen of any layer yet")
+        for fact in self.facts:
+            console.print(fact, markup=False, highlight=False)
+        return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
+
+
+def diagnosis(source: Source | None, journal: Journal, budget: Budget, *, armed: bool, attached: bool) -> Diagnosis:
+    """Look at the parts of a probe.
+
+    Args:
+        source: where rows come from; None where the environment switches probes off.
+        journal: what was found.
+        budget: what it cost.
+        armed: whether the hooks are at work.
+        attached: whether the run has begun and not ended.
+    """
+    if source is None:
+        return Diagnosis("switched off by IBPROBE=off", (), ())
+    ended = [e for e in journal.records.events if e.kind == "disarmed"]
+    status = "armed" if armed else f"disarmed: {ended[-1].why}" if ended and attached else "not attached"
+    return Diagnosis(status, tuple(source.sightings), (*_memory(source), budget.summary(), *journal.left_out))
+
+
+def _memory(source: Source) -> Sequence[str]:
+    return (
+        f"memory: {_mib(source.bytes_held())} of inputs or gathered rows (at most {_mib(MAX_BYTES)} of inputs), at "
+        f"most {_mib(ROWS_BYTES)} of rows while a snapshot is worked on, {_mib(SCRATCH_BYTES)} of scratch beside them",
+    )
+
+
+def _mib(size: int) -> str:
+    return f"{size / 2**20:.0f} MiB"
+
+
+def _table(layers: Sequence[Sighting]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for name in ("layer", "calls", "output", "dtype", "view", "rows", "mask", "why it gives no rows"):
+        table.add_column(name, justify="right" if name in ("calls", "rows") else "left", overflow="fold")
+    for s in layers:
+        shape = "×".join(map(str, s.shape))
+        table.add_row(
+            s.layer, str(s.calls), shape, s.dtype.removeprefix("torch."), s.view, str(s.rows),
+            "yes" if s.masked else "", s.why,
+        )  # fmt: skip
+    return table

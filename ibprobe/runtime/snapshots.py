@@ -1,0 +1,218 @@
+"""What becomes of a snapshot: brackets first, critics from what the budget leaves, results when they are there."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, Literal
+
+import torch
+
+from ibprobe.capture.gathering import Gathering
+from ibprobe.capture.rows import RowSet
+from ibprobe.errors import NoRows
+from ibprobe.estimate.estimators import LayerEstimator
+from ibprobe.estimate.trends import Trends
+from ibprobe.record.records import Estimate, Event
+from ibprobe.runtime.journal import Journal
+from ibprobe.runtime.places import Place
+from ibprobe.schedule import Budget, StepTimes
+
+log = logging.getLogger("ibprobe")
+
+CRITICS_EVERY = 10
+"""With ``critics="auto"``, critics run at every so many-th snapshot and at those that are asked for."""
+
+_Kind = Literal["brackets", "critics"]
+_Critics = Literal["no", "budget", "yes"]
+_Found = tuple[list[Estimate], list[Event]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """What is being worked on, and whether critics come after it."""
+
+    kind: _Kind
+    sets: Sequence[RowSet]
+    critics: _Critics = "no"
+
+
+class Snapshots:
+    """Takes rows, has them worked on, and keeps what comes out.
+
+    Args:
+        due: which steps are to be measured.
+        estimator: turns rows into estimates.
+        critics: ``auto``, ``channel`` (never), or the name of an estimator (always).
+        budget: keeps the cost below its share.
+        journal: keeps what is found.
+        place: where work is done.
+        step_times: what work on a device costs the steps beside it; None where the place knows its cost.
+    """
+
+    def __init__(
+        self,
+        due: Callable[[int], bool],
+        estimator: LayerEstimator,
+        critics: str,
+        budget: Budget,
+        journal: Journal,
+        place: Place,
+        step_times: StepTimes | None = None,
+    ) -> None:
+        self._due, self._estimator, self._critics, self._budget = due, estimator, critics, budget
+        self._journal, self._place, self._step_times = journal, place, step_times
+        self._trends = Trends()
+        self._task: _Task | None = None
+        self._seen_spending = 0.0
+        self._reported = (0, 0)
+        self._pending = False
+        """Whether a snapshot was due and waits for its rows."""
+        self._last_step: int | None = None
+
+    def passed(self, rows: Gathering) -> None:
+        """The run has begun or an optimizer step has passed: fetch what is done, and begin what is due."""
+        self._fetch()
+        self._begin_if_ready(rows)
+        if self._due(rows.step) and self._last_step != rows.step:
+            self._budget.early += self._pending
+            self._pending = self._pending or self._accepts()
+            self._begin_if_ready(rows)
+
+    def _fetch(self) -> None:
+        if self._step_times is not None:
+            ours = self._budget.spent - self._seen_spending
+            self._step_times.passed(beside=self._place.busy, ours=ours)
+            self._seen_spending = self._budget.spent
+        if self._task is not None:
+            self._collect()
+
+    def _begin_if_ready(self, rows: Gathering) -> None:
+        if self._pending and rows.source.want():
+            self._pending = False
+            nth = self._critics == "auto" and self._budget.measured % CRITICS_EVERY == 0
+            self._begin(rows, "budget" if nth or self._critics not in ("auto", "channel") else "no")
+            self._collect()
+
+    def _accepts(self) -> bool:
+        """Whether a due snapshot can begin: the last one is done and it fits the budget; others are counted."""
+        if self._place.busy:
+            self._budget.late += 1
+            return False
+        fits = self._budget.allows("snapshot")
+        self._budget.skipped += not fits
+        return fits
+
+    def last(self, rows: Gathering) -> None:
+        """Work on the end of the run: brackets whatever the budget says, critics from what is left."""
+        self._collect(wait=True)
+        if self._last_step != rows.step:
+            self._now(rows, "budget")
+
+    def demanded(self, rows: Gathering) -> None:
+        """Work on a snapshot that the user asks for: brackets always and critics too, whatever the budget says."""
+        self._collect(wait=True)
+        self._now(rows, "yes")
+
+    def end(self, step: int) -> str:
+        """Drop what is under way and say what was left out; one line for the run."""
+        self._place.call_off()
+        self._task = None
+        for number, before, why in zip(
+            (self._budget.skipped, self._budget.late), self._reported,
+            ("due steps did not fit the budget", "due steps passed while another snapshot was worked on"),
+            strict=True,
+        ):  # fmt: skip
+            if number > before:
+                self._journal.keep(events=[Event(step=step, kind="skipped", why=f"{number - before} {why}")])
+        self._reported = (self._budget.skipped, self._budget.late)
+        cost = self._budget.summary()
+        self._journal.keep(events=[Event(step=step, kind="cost", why=cost)])
+        return cost
+
+    def _now(self, rows: Gathering, critics: _Critics) -> None:
+        """Without rows, say so and go on."""
+        try:
+            self._begin(rows, "no" if self._critics == "channel" else critics)
+        except NoRows as e:
+            if not len(self._journal.records):
+                log.warning("ibprobe: nothing measured: %s", e)
+                self._journal.keep(events=[Event(step=rows.step, kind="skipped", why=str(e))])
+        self._collect(wait=True)
+
+    def _begin(self, rows: Gathering, critics: _Critics) -> None:
+        with self._budget.paying("rows"), torch.no_grad():
+            sets = rows.take()
+        self._budget.measured += 1
+        self._last_step = rows.step
+        self._start(_Task("brackets", sets, critics))
+
+    def _start(self, task: _Task) -> None:
+        self._task = task
+        work = self._brackets if task.kind == "brackets" else self._train_critics
+        with self._budget.paying(task.kind):
+            self._place.start(lambda: work(task.sets))
+
+    def _collect(self, *, wait: bool = False) -> None:
+        """Keep what is done, and go on with what comes after it.
+
+        Args:
+            wait: until there is nothing more to do.
+        """
+        while self._task is not None:
+            started = time.perf_counter()
+            outcome = self._place.result(wait=wait)
+            if outcome is None:
+                return
+            task, self._task = self._task, None
+            beside = outcome.seconds if self._step_times is None else self._step_times.lost()
+            waited = time.perf_counter() - started  # is counted already, as all that keeps training waiting
+            self._budget.book(task.kind, cost=beside, spent=max(beside - waited, 0.0))
+            if outcome.error is not None:
+                raise outcome.error
+            self._journal.keep(*outcome.found)
+            self._follow(task)
+
+    def _follow(self, task: _Task) -> None:
+        if task.critics == "yes" or (task.critics == "budget" and self._budget.allows("critics")):
+            self._start(_Task("critics", task.sets))
+        elif task.critics == "budget":
+            self._budget.critics_skipped += 1
+
+    def _brackets(self, sets: Iterable[RowSet]) -> _Found:
+        with torch.no_grad():
+            found = [self._estimator.brackets(rows) for rows in sets]
+        estimates = self._trends.marked([e for of_split, _ in found for e in of_split])
+        return estimates, [event for _, of_split in found for event in of_split]
+
+    def _train_critics(self, sets: Iterable[RowSet]) -> _Found:
+        found = [self._estimator.critics(rows) for rows in sets]
+        return [e for some, _ in found for e in some], [event for _, some in found for event in some]
+
+    def state_dict(self) -> dict[str, Any]:
+        """What later snapshots build on; work under way is finished first."""
+        self._collect(wait=True)
+        return {
+            "last_step": self._last_step,
+            "pending": self._pending,
+            "reported": list(self._reported),
+            "budget": self._budget.state_dict(),
+            "estimator": self._estimator.state_dict(),
+            "journal": self._journal.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from there."""
+        self._journal.load_state_dict(state["journal"])
+        self._budget.load_state_dict(state["budget"])
+        self._last_step, self._pending = state["last_step"], state["pending"]
+        skipped, late = state["reported"]
+        self._reported = (skipped, late)
+        estimates = self._journal.records.estimates
+        self._estimator.load_state_dict(state["estimator"], estimates)
+        self._trends = Trends()
+        for _, of_step in groupby((e for e in estimates if e.estimator == "channel"), key=lambda e: e.step):
+            self._trends.marked(list(of_step))
