@@ -199,9 +199,10 @@ def test_records_are_kept_by_the_thread_that_trains(running: Running) -> None:
 
 def test_an_error_on_the_thread_is_raised_at_a_later_step(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     run = running("channel", place="thread")
-    monkeypatch.setattr(run.estimator, "brackets", lambda rows: 1 / 0)
+    monkeypatch.setattr(run.estimator, "brackets", lambda rows: run.estimator.may.wait(0.2) or 1 / 0)
+    run.estimator.may.clear()
+    run.steps(1)
     with pytest.raises(ZeroDivisionError):
-        run.steps(1)
         run.snapshots.last(run.rows)
 
 

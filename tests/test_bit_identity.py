@@ -1,0 +1,73 @@
+"""The first promise: a run that is watched is, bit for bit, the run that is not, however it is trained."""
+
+import functools
+from typing import Any
+
+import pytest
+import torch
+from helpers import same
+from lanes import EVERY, LANES, STEPS, Lane, trained
+
+from ibprobe.capture.gathering import Gathering
+from ibprobe.estimate.estimators import LayerEstimator
+
+PLACES, MODES = ("inline", "thread"), ("replay", "stream")
+# In eval mode nothing requires a gradient, of which reentrant checkpointing warns.
+pytestmark = pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad:UserWarning")
+
+BY_NAME = [
+    pytest.param(lane, id=lane.name, marks=[pytest.mark.slow] if lane.backend == "inductor" else []) for lane in LANES
+]
+
+
+@functools.cache
+def without(lane: Lane) -> dict[str, Any]:
+    """The run without a probe, which every other one is compared with."""
+    return trained(lane).state
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("lane", BY_NAME)
+def test_a_watched_run_is_the_run_itself(lane: Lane, mode: str, place: str) -> None:
+    plain = without(lane)
+    run = trained(lane, {"mode": mode, "runtime": place})
+    assert run.probe is not None
+    records = run.probe.estimates
+    assert not [e for e in records.events if e.kind == "disarmed"]
+    assert len(records.steps) >= 3
+    assert records.steps[-1] >= STEPS - EVERY
+    assert same(run.state, plain)
+
+
+@pytest.mark.parametrize("lane", BY_NAME)
+def test_the_comparison_sees_a_probe_that_draws_one_global_number(lane: Lane, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, take = without(lane), Gathering.take
+
+    def careless(self: Gathering) -> Any:
+        torch.rand(1)
+        return take(self)
+
+    monkeypatch.setattr(Gathering, "take", careless)
+    state = trained(lane, {"mode": "replay"}).state
+    assert not same(state["model"], plain["model"])
+    assert not same(state["random"], plain["random"])
+
+
+def test_the_comparison_sees_a_thread_that_draws_one_global_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, brackets = without(LANES[0]), LayerEstimator.brackets
+
+    def careless(self: LayerEstimator, rows: Any) -> Any:
+        torch.rand(1)
+        return brackets(self, rows)
+
+    monkeypatch.setattr(LayerEstimator, "brackets", careless)
+    assert not same(trained(LANES[0], {"runtime": "thread"}).state["random"], plain["random"])
+    assert same(trained(LANES[0], {"runtime": "inline"}).state["random"], plain["random"])
+
+
+@pytest.mark.parametrize("lane", [lane for lane in LANES if lane.resume], ids=lambda lane: lane.name)
+def test_the_comparison_sees_a_gradient_that_is_left_behind(lane: Lane) -> None:
+    run = trained(lane)
+    next(run.model.parameters()).grad = None
+    assert not same(run.state, without(lane))
