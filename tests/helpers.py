@@ -94,7 +94,7 @@ def train(
 
 def hook_tables(*modules: nn.Module | None, optimizer: torch.optim.Optimizer | None = None) -> list[list[Any]]:
     """Every hook that is registered anywhere, to compare before and after."""
-    kinds = [k for k in vars(nn.Linear(1, 1)) if k.endswith(("_hooks", "_hooks_with_kwargs", "_hooks_always_called"))]
+    kinds = [k for k in vars(nn.Module()) if k.endswith(("_hooks", "_hooks_with_kwargs", "_hooks_always_called"))]
     tables = [list(getattr(m, k).values()) for module in modules if module for m in module.modules() for k in kinds]
     if optimizer is not None:
         tables += [list(optimizer._optimizer_step_post_hooks.values())]

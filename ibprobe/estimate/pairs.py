@@ -59,7 +59,11 @@ class Reading:
 
 @runtime_checkable
 class Estimator(Protocol):
-    """Estimates any number of pairs that share their rows. Built once a run, so it may keep what it has learned."""
+    """Estimates any number of pairs that share their rows. Built once a run, so it may keep what it has learned.
+
+    One that does should have ``state_dict()`` and ``load_state_dict(state)``, of plain types and tensors, so that a
+    resumed run goes on with it. It may be called on a thread beside training.
+    """
 
     def __call__(
         self, pairs: Mapping[str, Pair], folds: Int[Tensor, " n"], *, seed: int
