@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
@@ -93,19 +92,24 @@ class Budget:
         running = 0.0 if self._paying_since is None else self._clock() - self._paying_since
         return self.spent + running + cost <= self.share * self.elapsed
 
-    @contextmanager
-    def paying(self, kind: str) -> Iterator[None]:
+    def paying(self, kind: str) -> Payment:
         """Book how long a piece of work keeps training waiting, whether or not it succeeds; parts of it once only."""
-        started, outermost = self._clock(), self._paying_since is None
+        return Payment(self, kind)
+
+    def begun(self) -> tuple[float, bool]:
+        """A piece of work begins: when, and whether it is no part of another."""
+        now, outermost = self._clock(), self._paying_since is None
         if outermost:
-            self._paying_since = started
-        try:
-            yield
-        finally:
-            self._last_cost[kind] = self._clock() - started
-            if outermost:
-                self.spent += self._last_cost[kind]
-                self._paying_since = None
+            self._paying_since = now
+        return now, outermost
+
+    def ended(self, kind: str, begun: float, outermost: bool) -> None:
+        """It is over."""
+        cost = self._clock() - begun
+        self._last_cost[kind] = cost
+        if outermost:
+            self.spent += cost
+            self._paying_since = None
 
     def book(self, kind: str, *, cost: float, spent: float) -> None:
         """Add what work beside training took away from it.
@@ -145,6 +149,21 @@ class Budget:
             setattr(self, name, state[name])
         self._last_cost = dict(state["costs"])
         self._started = self._clock() - state["elapsed"]
+
+
+class Payment:
+    """The context of :meth:`Budget.paying`; every step of training enters it, and a generator costs three times this."""
+
+    __slots__ = ("_begun", "_budget", "_kind")
+
+    def __init__(self, budget: Budget, kind: str) -> None:
+        self._budget, self._kind = budget, kind
+
+    def __enter__(self) -> None:
+        self._begun = self._budget.begun()
+
+    def __exit__(self, *_: object) -> None:
+        self._budget.ended(self._kind, *self._begun)
 
 
 class StepTimes:
