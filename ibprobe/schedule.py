@@ -152,7 +152,7 @@ class Budget:
 
 
 class Payment:
-    """The context of :meth:`Budget.paying`: every step of training enters it, and a generator costs three times more."""
+    """The context of :meth:`Budget.paying`: every training step enters it, and a generator costs three times more."""
 
     __slots__ = ("_begun", "_budget", "_kind")
 
