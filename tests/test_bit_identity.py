@@ -1,6 +1,7 @@
 """The first promise: a run that is watched is, bit for bit, the run that is not, however it is trained."""
 
 import functools
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -71,3 +72,10 @@ def test_the_comparison_sees_a_gradient_that_is_left_behind(lane: Lane) -> None:
     run = trained(lane)
     next(run.model.parameters()).grad = None
     assert not same(run.state, without(lane))
+
+
+def test_the_readme_prints_the_table() -> None:
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    columns = [f"{mode}, {place}" for mode in MODES for place in PLACES]
+    table = "".join(f"| {lane.name} |{' = |' * len(columns)}\n" for lane in LANES)
+    assert f"| training | {' | '.join(columns)} |\n|---|{':-:|' * len(columns)}\n{table}\n" in readme
