@@ -1,0 +1,1 @@
+"""Time and memory: paired training runs, single steps, single snapshots."""
