@@ -104,9 +104,7 @@ class IBProbe:
         beside = beside_brackets(estimator)
         channel, core = Channel(noise, sigma, seed, target=target), unwrap(model)
         found = select_layers(core, layers)
-        self._watch = Watch(
-            model, loss, optimizer, on_inputs=self._on_inputs, on_labels=self._on_labels, on_step=self._on_step
-        )
+        self._watch = Watch(model, loss, optimizer)
         self.run_dir = Path(run_dir) if run_dir is not None else new_run_dir()
         """Where the records are written."""
         self._sinks = (RunDir(self.run_dir), make_sinks(sinks))
@@ -130,7 +128,7 @@ class IBProbe:
             return self
         try:
             self._source.open()
-            self._watch.start()
+            self._watch.start(on_inputs=self._on_inputs, on_labels=self._on_labels, on_step=self._on_step)
         except BaseException:
             self._release()
             raise
