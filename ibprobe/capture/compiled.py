@@ -24,6 +24,9 @@ from ibprobe.errors import BadInput
 class Callback(Protocol):
     """A hook that can be called from within a graph."""
 
+    def listens(self) -> bool:
+        """Whether anything should be passed on now."""
+
     def arrive(self, tree: tuple[Any, ...]) -> None:
         """Take what the traced hook sent; it must not raise, for it would stop the training that runs the graph."""
 
@@ -49,25 +52,33 @@ def register(hook: Callback) -> Tensor:
         return torch.tensor(number, device="cpu")
 
 
-@torch.library.custom_op(
-    "ibprobe::see",
-    mutates_args=("order",),
-    schema="(Tensor(a!) order, Tensor number, Tensor[] tensors, SymInt[] ints, float[] floats, str text) -> ()",
-)
+_SCHEMA = "(Tensor(a!) order, Tensor number, Tensor[] tensors, SymInt[] ints, float[] floats, str text) -> ()"
+# Defined by hand, which costs a third of what torch.library.custom_op puts around each call.
+_library: Any = torch.library.Library("ibprobe", "FRAGMENT")  # type: ignore[no-untyped-call]
+_library.define(f"see{_SCHEMA}", tags=torch.Tag.pt2_compliant_tag)
+
+
+@torch.compiler.disable  # type: ignore[untyped-decorator]
 def _see(
     order: Tensor, number: Tensor, tensors: list[Tensor], ints: Sequence[int], floats: Sequence[float], text: str
 ) -> None:
     hook = _callbacks.get(int(number))
-    if hook is not None:
+    if hook is not None and hook.listens():
         hook.arrive(_decoded(_parsed(text), iter(tensors), iter(ints), iter(floats)))
 
 
-@_see.register_fake
-@no_type_check  # its numbers are symbols
-def _(
-    order: Tensor, number: Tensor, tensors: list[Tensor], ints: Sequence[int], floats: Sequence[float], text: str
-) -> None:
-    """A compiler's dry run shows nothing to anybody."""
+def _nothing(*_: Any) -> None:
+    """What a compiler's dry run shows."""
+
+
+def _nothing_in_batches(info: Any, axes: Any, *_: Any) -> tuple[None, None]:
+    """Transforms of functions have no rows of their own to show."""
+    return None, None
+
+
+_library.impl("see", _see, "CompositeExplicitAutograd")
+torch.library.register_fake("ibprobe::see", _nothing, lib=_library)
+torch.library.register_vmap("ibprobe::see", _nothing_in_batches, lib=_library)
 
 
 # What a compiler reads carries no_type_check: it cannot read the checks that tests put around annotated functions.

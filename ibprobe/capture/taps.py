@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from typing import Any, Protocol, no_type_check, runtime_checkable
 
 import torch
@@ -50,6 +50,10 @@ class _Hook:
     def __name__(self) -> str:
         raise _Unscriptable("torch.jit.script takes no model that a probe is attached to: script it before, or detach")
 
+    def listens(self) -> bool:
+        """Whether anything should be passed on now."""
+        return self._switch is not None and self._switch.on
+
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         return type(self)()
 
@@ -82,15 +86,13 @@ class Tap(_Hook):
 
     def arrive(self, tree: tuple[Any, ...]) -> None:
         """The same from within a compiled graph."""
-        if self._switch is not None and self._switch.on:
-            self._pass_on(*tree)
+        self._pass_on(*tree)
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _pass_on(self, kwargs: dict[str, Any], output: Any) -> None:
         receiver = self._receiver()
         if receiver is not None and _is_real():
-            with _plain():
-                receiver.receive(self._layer, kwargs, output)
+            _plainly(receiver.receive, self._layer, kwargs, output)
 
 
 class PreTap(_Hook):
@@ -129,14 +131,12 @@ class PreTap(_Hook):
 
     def arrive(self, tree: tuple[Any, ...]) -> None:
         """The same from within a compiled graph."""
-        if self._switch is not None and self._switch.on:
-            self._pass_on(*tree)
+        self._pass_on(*tree)
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _pass_on(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if _is_real():
-            with _plain():
-                self._see(args, kwargs)
+            _plainly(self._see, args, kwargs)
 
 
 def _is_real() -> bool:
@@ -158,16 +158,16 @@ def _is_real() -> bool:
 _AUTOCAST = ("cpu", "cuda", "mps", "xpu")
 
 
-@contextmanager
-def _plain() -> Iterator[None]:
+def _plainly(call: Callable[..., None], *args: Any) -> None:
     """Our own arithmetic: without gradients, in the precision of what came, giving tensors of the ordinary kind."""
+    lowered = [kind for kind in _AUTOCAST if torch.is_autocast_enabled(kind)]
     with ExitStack() as stack:
-        stack.enter_context(torch.inference_mode(False))
-        stack.enter_context(torch.no_grad())
-        for kind in _AUTOCAST:
-            if torch.is_autocast_enabled(kind):
-                stack.enter_context(torch.autocast(kind, enabled=False))
-        yield
+        if torch.is_inference_mode_enabled():
+            stack.enter_context(torch.inference_mode(False))
+        for kind in lowered:
+            stack.enter_context(torch.autocast(kind, enabled=False))
+        stack.enter_context(torch.no_grad())  # last, for leaving inference mode switches gradients on
+        call(*args)
 
 
 class CallCounter:

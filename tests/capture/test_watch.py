@@ -1,4 +1,6 @@
+import gc
 import pickle
+import weakref
 from typing import Any
 
 import pytest
@@ -100,3 +102,43 @@ def test_what_cannot_be_watched_is_named(loss: Any, optimizer: Any, words: str) 
     with pytest.raises(BadInput) as caught:
         unchecked(Watch)(small_net(), loss, optimizer)
     assert words in str(caught.value)
+
+
+class Owner:
+    """Owns a watch and is called by it, as a probe is."""
+
+    def __init__(self, *watched: Any) -> None:
+        self.watch, self.steps = Watch(*watched), 0
+        self.watch.start(on_inputs=self.see, on_labels=self.see, on_step=self.step)
+
+    def see(self, *_: Any) -> None:
+        pass
+
+    def step(self) -> None:
+        self.steps += 1
+
+
+def test_an_owner_lives_as_long_as_the_model_and_no_longer() -> None:
+    model, loss = small_net(), nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD([nn.Parameter(torch.ones(1))], 0.1)
+    owner = Owner(model, loss, optimizer)
+    gone = weakref.ref(owner), weakref.ref(model)
+    gc.collect()
+    gc.disable()
+    try:
+        del owner
+        assert gone[0]() is not None
+        optimizer.step()
+        assert gone[0]().steps == 1
+        del model
+        assert [r() for r in gone] == [None, None]
+    finally:
+        gc.enable()
+    loss(torch.randn(1, 2), torch.tensor([0]))
+    optimizer.step()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_scripted_modules_are_refused() -> None:
+    with pytest.raises(BadInput, match="pass the module that was scripted"):
+        Watch(torch.jit.script(small_net()), None, None)
