@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
+import torch
 from torch import nn
 
 from ibprobe.errors import BadInput, UnknownName
@@ -45,6 +46,8 @@ def select_layers(model: nn.Module, spec: LayerSpec = "auto") -> dict[str, nn.Mo
         UnknownName: a name or pattern that matches no module; close matches are named.
         BadInput: nothing to measure, or a specification of another type.
     """
+    if isinstance(model, torch.jit.ScriptModule):
+        raise BadInput("the model is a scripted module, which takes no hooks: pass the module that was scripted")
     if isinstance(spec, str) and spec == "auto":
         return _auto(model)
     found: dict[str, nn.Module] = {}
@@ -55,6 +58,9 @@ def select_layers(model: nn.Module, spec: LayerSpec = "auto") -> dict[str, nn.Mo
         raise BadInput('layers= is empty; pass "auto", names, patterns or module classes')
     for item in wanted:
         found |= _matching(model, item)
+    scripted = [name for name, module in found.items() if isinstance(module, torch.jit.ScriptModule)]
+    if scripted:
+        raise BadInput(f"layer {scripted[0]!r} is a scripted module, which takes no hooks; name others")
     # Forward order is only known when the model runs; definition order is the better guess until then.
     return {name: module for name, module in model.named_modules() if name in found}
 
@@ -81,13 +87,15 @@ def _fits(name: str, pattern: str) -> bool:
 
 def _auto(model: nn.Module) -> dict[str, nn.Module]:
     """Repeated blocks if there are any, else activations, else weighted layers; and always the head."""
-    leaves = {n: m for n, m in model.named_modules() if not any(True for _ in m.children())}
+    takes_hooks = {n: m for n, m in model.named_modules() if not isinstance(m, torch.jit.ScriptModule)}
+    leaves = {n: m for n, m in takes_hooks.items() if not any(True for _ in m.children())}
     weighted = {n: m for n, m in leaves.items() if isinstance(m, _WEIGHTED) and not isinstance(m, _NEVER_CALLED)}
     body = _blocks(model) or {n: m for n, m in leaves.items() if isinstance(m, _ACTIVATIONS)} or weighted
     if not body:
         raise BadInput('layers="auto" found no block, activation or weighted layer; name the modules to measure')
     head = {n: m for n, m in list(weighted.items())[-1:] if not _inside(n, body)}
-    return {n or "model": m for n, m in (body | head).items()}
+    found = {n or "model": m for n, m in (body | head).items()}
+    return {n: m for n, m in found.items() if not isinstance(m, torch.jit.ScriptModule)}
 
 
 def _blocks(model: nn.Module) -> dict[str, nn.Module]:

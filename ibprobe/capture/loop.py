@@ -26,7 +26,7 @@ class Loop:
     def __init__(self, *, expects_labels: bool) -> None:
         self.step = 0
         """Optimizer steps taken."""
-        self._needs_labels = expects_labels
+        self._needs_labels = self._needs_inputs = expects_labels
         self._forwards = self._forwards_since_step = self._rows = 0
         self._observed_early = self._conflict = False
         self._first: Tensor | None = None
@@ -81,7 +81,13 @@ class Loop:
         """An optimizer step was taken."""
         self.step += 1
         self._forwards_since_step = 0
-        if self._needs_labels:
+        if self._needs_inputs and not self._forwards:
+            self._tell(
+                "an optimizer step, and no forward pass in training mode was seen before it: model= is not what the "
+                "loop calls, or it (or another of its class) was compiled and called before the probe was attached; "
+                "attach before the first call, or after  torch.compiler.reset()"
+            )
+        elif self._needs_labels:
             self._tell(
                 "no labels were seen, so I(T;Y) will be missing: pass loss=criterion (a module) to IBProbe, "
                 "or add after the forward pass:  probe.observe(y=labels)"

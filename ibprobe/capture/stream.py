@@ -2,39 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Any
+from weakref import ref
 
-import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from ibprobe.capture.gathered import Pass, gathered
 from ibprobe.capture.randomness import Randomness
 from ibprobe.capture.replay import couples_rows
-from ibprobe.capture.rows import (
-    Batch,
-    LayerRows,
-    RowSet,
-    first_occurrences,
-    input_matrix,
-    join,
-    row_keys,
-    stacked,
-)
-from ibprobe.capture.taps import CallCounter, install, remove
+from ibprobe.capture.rows import ROWS_BYTES, RowSet, Sighting, row_count
+from ibprobe.capture.taps import CallCounter, Switch, install, remove
 from ibprobe.capture.views import View, layouts, to_rows, token_mask
 from ibprobe.errors import BadInput, NoRows
 
+log = logging.getLogger("ibprobe")
+
 _END = ""
 """The tap on what is called, which runs last; no layer has this name."""
+
+_TOO_LATE = (
+    "the model was compiled before the probe was attached, so no layer is seen: attach before the first call, or "
+    "torch.compiler.reset()"
+)
 
 
 class StreamSource:
     """Copies rows out of training forwards, from the moment they are wanted until there are enough.
 
     Args:
-        model: unwrapped model.
+        model: unwrapped model, which is held weakly.
         layers: modules to record, by name.
         rows: distinct inputs wanted.
         view: how outputs become rows.
@@ -50,35 +50,49 @@ class StreamSource:
         view: View,
         called: nn.Module | None = None,
     ) -> None:
-        self._model, self._layers, self._rows, self._view = model, layers, rows, view
-        self._called = model if called is None else called
+        self._model, self._called = ref(model), ref(model if called is None else called)
+        # Names are enough between opening and closing; a layer may be the model itself.
+        self._layers = {name: ref(layer) for name, layer in layers.items()}
+        self._rows, self._view = rows, view
         self._axes = layouts(model, layers)
         self._randomness = Randomness(model.modules(), next((p.device for p in model.parameters()), None))
         self._handles: list[RemovableHandle] = []
-        self._calls = CallCounter()
+        self._calls, self._switch = CallCounter(), Switch(on=False)
+        self._ran: dict[str, int] = {}
+        self._compiled = False
+        self.sightings: tuple[Sighting, ...] = ()
+        """What the last snapshot saw of each layer."""
         self._clear()
 
     def _clear(self) -> None:
-        self._armed = False
-        self._passes: list[_Pass] = []
+        self._armed = self._switch.on = self._blind = False
+        self._passes: list[Pass] = []
         self._failed: dict[str, str] = {}
-        self._open: _Pass | None = None
-        self._last: _Pass | None = None
+        self._open: Pass | None = None
+        self._last: Pass | None = None
 
     def open(self) -> None:
         """Put a tap on each layer, and one on what is called."""
-        self._handles = install({**self._layers, _END: self._called}, self)
+        called = self._called()
+        layers = {name: layer for name, r in self._layers.items() if (layer := r()) is not None}
+        if called is None or len(layers) < len(self._layers):
+            raise BadInput("the model that the probe was made for is gone")
+        self._compiled = any(_is_compiled(m) for m in called.modules())
+        self._handles = install({**layers, _END: called}, self, self._switch)
 
     def see_inputs(self, args: tuple[Any, ...], kwargs: dict[str, Any], step: int) -> None:
         """Open a pass; the taps fill it."""
+        if not self._armed:
+            return
         self._open = self._last = None
-        if not self._armed or self._gathered() >= self._rows:
+        self._switch.on = False
+        model, room = self._model(), self._rows - self._gathered()
+        if room <= 0 or model is None or not row_count(args, kwargs):
             return
         self._calls.restart()
-        keys = row_keys(args, kwargs)
-        if len(keys):
-            self._open = self._last = _Pass(args, kwargs, keys, step, self._randomness.state())
-            self._open.coupled = couples_rows(self._model)
+        began, coupled = self._randomness.state(), couples_rows(model)
+        self._open = self._last = Pass(args, kwargs, room=room, step=step, randomness=began, coupled=coupled)
+        self._switch.on = True
 
     def receive(self, layer: str, kwargs: Mapping[str, Any], output: Any) -> None:
         """Copy a layer's rows of the open pass. This runs inside the model's forward and raises nothing."""
@@ -86,8 +100,7 @@ class StreamSource:
         if into is None:
             return
         if layer == _END:  # an interrupted pass never gets here, and a forward in eval mode finds none open
-            self._passes.append(into)
-            self._open = None
+            self._ended(into)
             return
         name = self._calls.name(layer)
         drew = into.coupled or self._randomness.moved_since(into.randomness)
@@ -95,32 +108,55 @@ class StreamSource:
             with self._randomness.preserved() if callable(self._view) else nullcontext():
                 own = token_mask(kwargs)
                 mask, axes = into.mask if own is None else own, self._axes[layer]
-                rows, view = to_rows(output, n=len(into.keys), mask=mask, view=self._view, layout=axes)
-            into.layers[name] = (rows.clone(), view, drew)
+                rows, view = to_rows(output, n=into.n, mask=mask, view=self._view, layout=axes)
+            into.add(name, rows, view, drew, output, ROWS_BYTES)
         except BadInput as e:
             self._failed[name] = str(e)
         except Exception as e:
             self._failed[name] = f"its rows could not be copied: {type(e).__name__}: {e}"
 
+    def _ended(self, done: Pass) -> None:
+        self._open, self._switch.on = None, False
+        self._ran = self._calls.counts()
+        self._passes.append(done)
+        self._blind = self._compiled and not self._ran
+        fits = max(ROWS_BYTES * len(done.keys) // max(done.bytes_held, 1), 2)
+        if fits < self._rows:
+            log.warning(
+                "ibprobe: %d rows instead of %d: those of %d layers take at most %d MB",
+                fits, self._rows, len(done.layers), ROWS_BYTES // 2**20,
+            )  # fmt: skip
+            self._rows = fits
+
     def see_labels(self, y: Tensor | None) -> None:
         """Keep the labels of the last pass."""
-        if self._last is None:
-            return
-        if y is None:
-            self._last.y = None
-        elif y.ndim and len(y) == len(self._last.keys):
-            self._last.y = y.detach().clone()
+        if self._last is not None:
+            self._last.label(y)
 
     def want(self) -> bool:
-        """Start copying; ready once enough rows are there."""
+        """Start copying; ready once enough rows are there.
+
+        Raises:
+            BadInput: forwards run in graphs that were compiled before the taps were there.
+        """
+        self._check()
         self._armed = True
         return self._gathered() >= self._rows
+
+    def _check(self) -> None:
+        if self._blind:
+            raise BadInput(_TOO_LATE)
 
     def _gathered(self) -> int:
         return sum(len(p.keys) for p in self._passes)
 
+    def bytes_held(self) -> int:
+        """Memory of the rows gathered so far."""
+        return sum(p.bytes_held for p in self._passes) + (self._open.bytes_held if self._open else 0)
+
     def take(self, step: int) -> list[RowSet]:
         """Hand out what was copied and stop copying."""
+        self._check()
         passes, failed = self._passes, self._failed
         self._clear()
         if not passes:
@@ -128,23 +164,18 @@ class StreamSource:
                 "no rows were copied from training forwards yet; mode='stream' copies from steps that every= selects, "
                 "and a model that was compiled before the probe was attached runs no hooks"
             )
-        keys = torch.cat([p.keys for p in passes])
-        distinct = first_occurrences(keys)
-        kept, repeated = distinct[: self._rows], len(keys) - len(distinct)
-        steps = torch.cat([torch.full_like(p.keys, p.step) for p in passes])[kept]
-        found: list[LayerRows] = []
-        silent = [f"{name}: {why}" for name, why in failed.items()]
-        seen = dict.fromkeys(name for p in passes for name in p.layers)
-        silent += [f"{name}: its forward did not run" for name in self._layers if name not in seen | failed]
-        for name in seen:
-            rows = _joined(name, passes, len(keys), kept, steps, repeated)
-            if isinstance(rows, LayerRows):
-                found.append(rows)
-            elif name not in failed:
-                silent.append(f"{name}: {rows}")
-        y, x = (_kept(parts, kept) for parts in ([p.y for p in passes], [p.x for p in passes]))
-        span = (int(steps.min()), int(steps.max()))
-        return [RowSet(tuple(found), y, x, keys[kept], "train", "stream", span, tuple(silent))]
+        rows = gathered(passes, list(self._layers), failed, self._ran, self._rows)
+        self.sightings = rows.sightings
+        return [rows]
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was gathered so far."""
+        return {"armed": self._armed, "rows": self._rows, "passes": [p.state_dict() for p in self._passes]}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on gathering from there."""
+        self._armed, self._rows = state["armed"], state["rows"]
+        self._passes = [Pass.restored(of_pass) for of_pass in state["passes"]]
 
     def close(self) -> None:
         """Remove the taps."""
@@ -152,30 +183,5 @@ class StreamSource:
         self._clear()
 
 
-class _Pass:
-    """Rows of one training forward."""
-
-    def __init__(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any], keys: Tensor, step: int, randomness: list[Any]
-    ) -> None:
-        self.keys, self.step, self.mask = keys, step, token_mask(kwargs)
-        x = input_matrix([Batch(args, kwargs, keys)])
-        self.x = None if x is None else x.detach().clone()
-        self.randomness, self.coupled = randomness, False
-        self.y: Tensor | None = None
-        self.layers: dict[str, tuple[Tensor, str, bool]] = {}
-
-
-def _joined(name: str, passes: Sequence[_Pass], n: int, kept: Tensor, steps: Tensor, repeated: int) -> LayerRows | str:
-    """Rows of one layer from all passes, or why there are none."""
-    found = [p.layers[name] for p in passes if name in p.layers]
-    t = stacked([rows for rows, _, _ in found], n)
-    if isinstance(t, str):
-        return t
-    stochastic = any(drew for _, _, drew in found)
-    return LayerRows(t[kept.to(t.device)], name, found[0][1], stochastic, steps.to(t.device), repeated)
-
-
-def _kept(parts: Sequence[Tensor | None], kept: Tensor) -> Tensor | None:
-    whole = join(parts)
-    return None if whole is None else whole[kept.to(whole.device)]
+def _is_compiled(module: nn.Module) -> bool:
+    return module._compiled_call_impl is not None or hasattr(module, "_orig_mod")

@@ -5,11 +5,18 @@ from __future__ import annotations
 import weakref
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, runtime_checkable
+from contextlib import ExitStack
+from typing import Any, Protocol, no_type_check, runtime_checkable
 
 import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
+
+from ibprobe.capture.compiled import register, send
+from ibprobe.errors import BadInput
+
+# Older versions of torch cannot tell; there, an exported program holds our operator.
+_exporting = getattr(torch.compiler, "is_exporting", lambda: False)
 
 
 @runtime_checkable
@@ -21,54 +28,146 @@ class Receiver(Protocol):
         ...
 
 
-class Tap:
-    """A hook on one module. It holds its receiver weakly, and copies and pickles of the model carry an inert one."""
+class Switch:
+    """Says whether hooks pass anything on. They all look at one, so that arming many costs nothing."""
 
-    def __init__(self, layer: str = "", receiver: Receiver | None = None) -> None:
+    __slots__ = ("on",)
+
+    def __init__(self, on: bool = True) -> None:
+        self.on = on
+
+
+class _Unscriptable(BadInput, AttributeError):
+    """What ``torch.jit.script`` is told when it asks a hook for its name; to anyone else, there is no name."""
+
+
+class _Hook:
+    """What both kinds of hooks share: copies and pickles of a model carry inert ones."""
+
+    _switch: Switch | None = None
+
+    @property
+    def __name__(self) -> str:
+        raise _Unscriptable("torch.jit.script takes no model that a probe is attached to: script it before, or detach")
+
+    def listens(self) -> bool:
+        """Whether anything should be passed on now."""
+        return self._switch is not None and self._switch.on
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return type(self)()
+
+    def __reduce__(self) -> tuple[Any, tuple[()]]:
+        return type(self), ()
+
+
+class Tap(_Hook):
+    """A hook on one module. It holds its receiver weakly."""
+
+    def __init__(self, layer: str = "", receiver: Receiver | None = None, switch: Switch | None = None) -> None:
         self._layer = layer
-        self._receiver = weakref.ref(receiver) if receiver is not None else None
+        if receiver is not None:
+            self._receiver = weakref.ref(receiver)
+            self._switch = switch or Switch()
+            self._number = register(self)
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    @no_type_check  # compilers read it
     def __call__(self, module: nn.Module, args: Any, kwargs: dict[str, Any], output: Any) -> None:
         """Pass the output on; the return value None leaves it as it is."""
-        receiver = self._receiver() if self._receiver else None
-        if receiver is not None and not _recomputing():
-            with torch.no_grad():
-                receiver.receive(self._layer, kwargs, output)
+        switch = self._switch
+        if switch is None:
+            return
+        if torch.compiler.is_compiling():
+            if not _exporting():
+                masks = {name: value for name, value in kwargs.items() if "mask" in name}  # all that rows depend on
+                send(self._number, (masks, output))
+        elif switch.on:
+            self._pass_on(kwargs, output)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Tap:
-        return Tap()
-
-    def __reduce__(self) -> tuple[type[Tap], tuple[()]]:
-        return Tap, ()
-
-
-class PreTap:
-    """A hook that sees the arguments of a module; inert in copies and pickles, as ``Tap`` is.
-
-    It keeps its owner alive: a probe stays attached until it is detached, whether or not a variable holds it.
-    """
-
-    def __init__(self, see: Callable[[tuple[Any, ...], dict[str, Any]], None] | None = None) -> None:
-        self._see = see
+    def arrive(self, tree: tuple[Any, ...]) -> None:
+        """The same from within a compiled graph."""
+        self._pass_on(*tree)
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def _pass_on(self, kwargs: dict[str, Any], output: Any) -> None:
+        receiver = self._receiver()
+        if receiver is not None and _is_real():
+            _plainly(receiver.receive, self._layer, kwargs, output)
+
+
+class PreTap(_Hook):
+    """A hook that sees the arguments of a module.
+
+    It keeps what it calls alive: a probe stays attached until it is detached, whether or not a variable holds it.
+
+    Args:
+        see: called with the arguments.
+        switch: when off, nothing is passed on.
+        only: narrows the arguments down before anything else; a compiler reads it.
+    """
+
+    def __init__(
+        self,
+        see: Callable[[tuple[Any, ...], dict[str, Any]], None] | None = None,
+        switch: Switch | None = None,
+        only: Callable[[tuple[Any, ...], dict[str, Any]], tuple[tuple[Any, ...], dict[str, Any]]] | None = None,
+    ) -> None:
+        if see is not None:
+            self._see, self._only = see, only
+            self._switch = switch or Switch()
+            self._number = register(self)
+
+    @no_type_check  # compilers read it
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Pass the arguments on; the return value None leaves them as they are."""
-        if self._see is not None and not _recomputing():
-            with torch.no_grad():
-                self._see(args, kwargs)
+        switch = self._switch
+        if switch is None:
+            return
+        if torch.compiler.is_compiling():
+            if not _exporting():
+                send(self._number, (args, kwargs) if self._only is None else self._only(args, kwargs))
+        elif switch.on:
+            self._pass_on(*((args, kwargs) if self._only is None else self._only(args, kwargs)))
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> PreTap:
-        return PreTap()
+    def arrive(self, tree: tuple[Any, ...]) -> None:
+        """The same from within a compiled graph."""
+        self._pass_on(*tree)
 
-    def __reduce__(self) -> tuple[type[PreTap], tuple[()]]:
-        return PreTap, ()
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def _pass_on(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if _is_real():
+            _plainly(self._see, args, kwargs)
 
 
-def _recomputing() -> bool:
-    """Whether a checkpointed region runs again during backward; the first run was the one that counts."""
-    return torch._C._current_graph_task_id() != -1
+def _is_real() -> bool:
+    """Whether a forward pass computes numbers that training uses.
+
+    Not so where a checkpointed region runs again during backward (the first run was the one that counts), where a
+    program is recorded instead of run, inside transforms of functions, and while a CUDA graph is captured.
+    """
+    return not (
+        torch._C._current_graph_task_id() != -1
+        or torch._C._is_tracing()
+        or torch.fx._symbolic_trace._is_fx_tracing_flag
+        or torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.FAKE) is not None
+        or torch._C._functorch.maybe_current_level() is not None
+        or (torch.cuda.is_available() and torch.cuda.is_current_stream_capturing())
+    )
+
+
+_AUTOCAST = ("cpu", "cuda", "mps", "xpu")
+
+
+def _plainly(call: Callable[..., None], *args: Any) -> None:
+    """Our own arithmetic: without gradients, in the precision of what came, giving tensors of the ordinary kind."""
+    lowered = [kind for kind in _AUTOCAST if torch.is_autocast_enabled(kind)]
+    with ExitStack() as stack:
+        if torch.is_inference_mode_enabled():
+            stack.enter_context(torch.inference_mode(False))
+        for kind in lowered:
+            stack.enter_context(torch.autocast(kind, enabled=False))
+        stack.enter_context(torch.no_grad())  # last, for leaving inference mode switches gradients on
+        call(*args)
 
 
 class CallCounter:
@@ -82,17 +181,23 @@ class CallCounter:
         self._calls[layer] += 1
         return layer if self._calls[layer] == 1 else f"{layer}#{self._calls[layer]}"
 
+    def counts(self) -> dict[str, int]:
+        """Calls of each module since the forward pass began."""
+        return dict(self._calls)
+
     def restart(self) -> None:
         """A new forward pass begins."""
         self._calls.clear()
 
 
-def install(modules: Mapping[str, nn.Module], receiver: Receiver) -> list[RemovableHandle]:
-    """Put a tap on each module; all or none."""
+def install(
+    modules: Mapping[str, nn.Module], receiver: Receiver, switch: Switch | None = None
+) -> list[RemovableHandle]:
+    """Put a tap on each module, on or off as one switch says; all or none."""
     handles: list[RemovableHandle] = []
     try:
         for name, module in modules.items():
-            handles.append(module.register_forward_hook(Tap(name, receiver), with_kwargs=True))
+            handles.append(module.register_forward_hook(Tap(name, receiver, switch), with_kwargs=True))
     except BaseException:
         remove(handles)
         raise

@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, no_type_check
+from weakref import WeakMethod, ref
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
-from ibprobe.capture.taps import PreTap, remove
+from ibprobe.capture.taps import PreTap, Switch, remove
 from ibprobe.errors import BadInput
 
 
 class Watch:
     """Hooks on the root module, the criterion and the optimizer; they look and change nothing.
 
+    All three are held weakly, and so is nothing else: while it is attached, the hook on the model alone keeps alive
+    what it reports to, and both go with the model.
+
     Args:
         model: the module that the training loop calls.
         loss: a criterion module, called as ``loss(prediction, target)``, or None.
         optimizer: the optimizer whose steps count, or None.
-        on_inputs: called with the arguments of each forward pass in training mode.
-        on_labels: called with the targets that belong to the last forward pass.
-        on_step: called after each optimizer step.
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        loss: object,
-        optimizer: object,
-    ) -> None:
+    def __init__(self, model: nn.Module, loss: object, optimizer: object) -> None:
         if loss is not None and not isinstance(loss, nn.Module):
             if isinstance(loss, type):
                 raise BadInput(f"loss= takes a module, got the class {loss.__name__}: pass {loss.__name__}()")
@@ -41,14 +38,25 @@ class Watch:
         if optimizer is not None and not isinstance(optimizer, Optimizer):
             name = getattr(optimizer, "__name__", type(optimizer).__name__)
             raise BadInput(f"optimizer= takes a torch.optim.Optimizer, got {name}")
-        self._model, self._loss, self._optimizer = model, loss, optimizer
+        for what, module in (("model=", model), ("loss=", loss)):
+            if isinstance(module, torch.jit.ScriptModule):
+                raise BadInput(f"{what} is a scripted module, which takes no hooks: pass the module that was scripted")
+        self.counts_steps = optimizer is not None
+        """Whether the optimizer shows its steps."""
+        self._model = ref(model)
+        self._loss = None if loss is None else ref(loss)
+        self._optimizer = None if optimizer is None else ref(optimizer)
         self._handles: list[RemovableHandle] = []
-        self.paused = False
+        self._switch = Switch()
 
     @property
-    def counts_steps(self) -> bool:
-        """Whether the optimizer shows its steps."""
-        return self._optimizer is not None
+    def paused(self) -> bool:
+        """Whether what happens now is our own doing and no part of training."""
+        return not self._switch.on
+
+    @paused.setter
+    def paused(self, paused: bool) -> None:
+        self._switch.on = not paused
 
     def start(
         self,
@@ -57,15 +65,27 @@ class Watch:
         on_labels: Callable[[Tensor], None],
         on_step: Callable[[], None],
     ) -> None:
-        """Register the hooks; all or none."""
-        self._on_inputs, self._on_labels, self._on_step = on_inputs, on_labels, on_step
+        """Register the hooks; all or none.
+
+        Args:
+            on_inputs: called with the arguments of each forward pass in training mode.
+            on_labels: called with the targets that belong to the last forward pass.
+            on_step: called after each optimizer step.
+        """
+        model = self._model()
+        loss = None if self._loss is None else self._loss()
+        optimizer = None if self._optimizer is None else self._optimizer()
+        if model is None:
+            raise BadInput("the model that the probe was made for is gone")
+        eyes = _Eyes(model, on_inputs, on_labels, on_step)
         try:
-            see = PreTap(self._see_inputs)
-            self._handles.append(self._model.register_forward_pre_hook(see, with_kwargs=True))
-            if self._loss is not None:
-                self._handles.append(self._loss.register_forward_pre_hook(PreTap(self._see_loss), with_kwargs=True))
-            if self._optimizer is not None:
-                self._handles.append(self._optimizer.register_step_post_hook(lambda *_: self._on_step()))
+            see = PreTap(eyes.inputs, self._switch)
+            self._handles.append(model.register_forward_pre_hook(see, with_kwargs=True))
+            if loss is not None:
+                targets = PreTap(_Weak(eyes.targets), self._switch, only=_target)
+                self._handles.append(loss.register_forward_pre_hook(targets, with_kwargs=True))
+            if optimizer is not None:
+                self._handles.append(optimizer.register_step_post_hook(_Weak(eyes.stepped)))
         except BaseException:
             self.stop()
             raise
@@ -74,14 +94,52 @@ class Watch:
         """Remove the hooks."""
         remove(self._handles)
 
-    def _see_inputs(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if self.paused or not self._model.training:
-            return
-        self._on_inputs(args, kwargs)
-        if isinstance(kwargs.get("labels"), Tensor):
-            self._on_labels(kwargs["labels"])
 
-    def _see_loss(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        target = args[1] if len(args) > 1 else kwargs.get("target")
-        if not self.paused and self._model.training and isinstance(target, Tensor):
-            self._on_labels(target)
+class _Eyes:
+    """What the hooks call. The one on the model owns it, the others reach it weakly."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        on_inputs: Callable[[tuple[Any, ...], dict[str, Any]], None],
+        on_labels: Callable[[Tensor], None],
+        on_step: Callable[[], None],
+    ) -> None:
+        self._model = ref(model)
+        self._on_inputs, self._on_labels, self._on_step = on_inputs, on_labels, on_step
+
+    def inputs(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if self._training():
+            self._on_inputs(args, kwargs)
+            if isinstance(kwargs.get("labels"), Tensor):
+                self._on_labels(kwargs["labels"])
+
+    def targets(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if self._training() and isinstance(args[0], Tensor):
+            self._on_labels(args[0])
+
+    def stepped(self, *_: Any) -> None:
+        self._on_step()
+
+    def _training(self) -> bool:
+        model = self._model()
+        return model is not None and model.training
+
+
+class _Weak:
+    """Calls a method as long as its object lives. Compilers leave it alone, for an optimizer's step may be compiled."""
+
+    def __init__(self, method: Callable[..., None]) -> None:
+        self._method = WeakMethod(method)
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def __call__(self, *args: Any) -> None:
+        method = self._method()
+        if method is not None:
+            method(*args)
+
+
+@no_type_check  # compilers read it
+def _target(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The second argument of a criterion; the prediction may be large and is of no interest."""
+    return (args[1] if len(args) > 1 else kwargs.get("target"),), {}

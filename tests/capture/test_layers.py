@@ -126,3 +126,14 @@ def test_wrappers_are_taken_off_whatever_their_order() -> None:
     assert unwrap(model) is model
     assert unwrap(nn.DataParallel(torch.compile(model, backend="eager"))) is model
     assert unwrap(torch.compile(nn.DataParallel(model), backend="eager")) is model
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_scripted_modules_are_passed_over_and_refused_by_name() -> None:
+    scripted = torch.jit.script(nn.Linear(4, 4))
+    model = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), scripted, nn.Linear(4, 2))
+    assert list(select_layers(model)) == ["1", "3"]
+    with pytest.raises(BadInput, match="layer '2' is a scripted module, which takes no hooks"):
+        select_layers(model, ["0", "2"])
+    with pytest.raises(BadInput, match="pass the module that was scripted"):
+        select_layers(scripted)

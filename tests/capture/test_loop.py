@@ -37,3 +37,14 @@ def test_labels_observed_before_the_first_forward_are_never_used() -> None:
     assert loop.targets(Y, observed=True) is None
     loop.forward((torch.zeros(3, 2),), {})
     assert loop.targets(Y, observed=True) is None
+
+
+def test_a_step_without_any_forward_says_what_may_be_wrong_instead_of_asking_for_labels(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    Loop(expects_labels=True).stepped()
+    (told,) = (r.message for r in caplog.records)
+    assert "model= is not what the loop calls" in told
+    caplog.clear()
+    Loop(expects_labels=False).stepped()
+    assert not caplog.records

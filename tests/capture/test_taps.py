@@ -10,7 +10,8 @@ from helpers import compiled, hook_tables, small_net
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from ibprobe.capture.taps import CallCounter, PreTap, Tap, install, remove
+from ibprobe import BadInput
+from ibprobe.capture.taps import CallCounter, PreTap, Switch, Tap, install, remove
 
 
 class Receiver:
@@ -114,3 +115,108 @@ def test_later_calls_of_a_module_have_numbers() -> None:
     assert [calls.name("relu") for _ in range(3)] == ["relu", "relu#2", "relu#3"]
     calls.restart()
     assert calls.name("relu") == "relu"
+
+
+def test_a_switch_arms_many_taps_at_once() -> None:
+    model, receiver, switch = small_net(), Receiver(), Switch(on=False)
+    install(dict(model.named_children()), receiver, switch)
+    model(torch.randn(3, 4))
+    assert not receiver.outputs
+    switch.on = True
+    model(torch.randn(3, 4))
+    assert [layer for layer, _ in receiver.outputs] == ["0", "1", "2"]
+
+
+class Arithmetic:
+    """Computes as a view does."""
+
+    def __init__(self) -> None:
+        self.products: list[Tensor] = []
+
+    def receive(self, layer: str, kwargs: dict[str, Any], output: Any) -> None:
+        self.products.append(output @ output.T)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_our_own_arithmetic_keeps_the_precision_of_what_it_is_given(dtype: torch.dtype) -> None:
+    model, receiver = nn.Identity(), Arithmetic()
+    install({"0": model}, receiver)
+    x = torch.randn(3, 4)
+    with torch.autocast("cpu", dtype):
+        assert (x @ x.T).dtype == dtype
+        model(x)
+        assert torch.is_autocast_enabled("cpu")
+    assert receiver.products[0].dtype == torch.float32
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode, torch.enable_grad])
+def test_copies_are_ordinary_tensors_whatever_mode_the_model_runs_in(mode: Any) -> None:
+    model, receiver = small_net(), Receiver()
+    install({"0": model[0]}, receiver)
+    with mode():
+        grad = torch.is_grad_enabled()
+        model(torch.randn(3, 4))
+        assert torch.is_grad_enabled() == grad
+    (
+        _,
+        copy_,
+    ) = receiver.outputs[0]
+    assert not copy_.is_inference()
+    assert not copy_.requires_grad
+
+
+def recorded(model: nn.Module, how: str, x: Tensor) -> str:
+    if how == "trace":
+        return str(torch.jit.trace(model, (x,), check_trace=False).inlined_graph)
+    if how == "symbolic_trace":
+        return str(torch.fx.symbolic_trace(model).graph)
+    if how == "make_fx":
+        return str(torch.fx.experimental.proxy_tensor.make_fx(model, tracing_mode="fake")(x).graph)
+    return str(torch.export.export(model, (x,), strict=how == "strict export").graph)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("how", ["trace", "symbolic_trace", "make_fx", "export", "strict export"])
+def test_a_recorded_program_holds_nothing_of_ours(how: str) -> None:
+    model, x = nn.Sequential(small_net(), nn.Tanh()), torch.randn(3, 4)
+    model(x)
+    plain = recorded(model, how, x)
+    receiver = Receiver()
+    model.register_forward_pre_hook(PreTap(receiver.see), with_kwargs=True)
+    install({"0": model[0], "1": model[1]}, receiver)
+    assert recorded(model, how, x) == plain
+    assert not receiver.outputs
+    model(x)
+    assert len(receiver.outputs) == 3
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_scripting_a_model_with_a_probe_on_it_says_what_to_do() -> None:
+    model = small_net()
+    install({"0": model[0]}, Receiver())
+    with pytest.raises(BadInput, match="script it before, or detach"):
+        torch.jit.script(model)
+    assert getattr(Tap(), "__name__", "none") == "none"
+
+
+def test_nothing_is_copied_while_a_cuda_graph_is_captured(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, receiver = small_net(), Receiver()
+    install({"0": model[0]}, receiver)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
+    model(torch.randn(3, 4))
+    assert not receiver.outputs
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
+    model(torch.randn(3, 4))
+    assert len(receiver.outputs) == 1
+
+
+def test_averaged_copies_feed_nothing_and_functional_calls_do() -> None:
+    model, receiver = small_net(), Receiver()
+    install({"0": model[0]}, receiver)
+    average = torch.optim.swa_utils.AveragedModel(model)
+    average.update_parameters(model)
+    average(torch.randn(3, 4))
+    assert not receiver.outputs
+    torch.func.functional_call(model, dict(model.named_parameters()), (torch.randn(3, 4),))
+    assert len(receiver.outputs) == 1

@@ -1,4 +1,6 @@
+import gc
 import pickle
+import weakref
 from typing import Any
 
 import pytest
@@ -13,14 +15,10 @@ from ibprobe.capture.watch import Watch
 class Log:
     def __init__(self, model: nn.Module, loss: Any = None, optimizer: Any = None) -> None:
         self.seen: list[Any] = []
-        self.watch = Watch(
-            model,
-            loss,
-            optimizer,
-            on_inputs=self.inputs,
-            on_labels=self.labels,
-            on_step=lambda: self.seen.append("step"),
-        )
+        self.watch = Watch(model, loss, optimizer)
+
+    def start(self) -> None:
+        self.watch.start(on_inputs=self.inputs, on_labels=self.labels, on_step=lambda: self.seen.append("step"))
 
     def inputs(self, args: Any, kwargs: Any) -> None:
         self.seen.append("in")
@@ -38,7 +36,7 @@ def test_a_step_shows_inputs_labels_and_the_step_in_order() -> None:
     model, loss = small_net(), nn.CrossEntropyLoss()
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
     log = Log(model, loss, optimizer)
-    log.watch.start()
+    log.start()
     loss(model(torch.randn(2, 4)), torch.tensor([0, 1])).backward()
     optimizer.step()
     assert log.seen == ["in", [0, 1], "step"]
@@ -49,7 +47,7 @@ def test_a_step_shows_inputs_labels_and_the_step_in_order() -> None:
 def test_labels_among_the_keywords_are_seen() -> None:
     model = WithLabels()
     log = Log(model)
-    log.watch.start()
+    log.start()
     model(torch.ones(1), labels=torch.tensor([3]))
     model(torch.ones(1), labels=None)
     assert log.seen == ["in", [3], "in"]
@@ -58,7 +56,7 @@ def test_labels_among_the_keywords_are_seen() -> None:
 def test_validation_and_our_own_forwards_are_not_training() -> None:
     model, loss = small_net(), nn.CrossEntropyLoss()
     log = Log(model, loss)
-    log.watch.start()
+    log.start()
     model.eval()
     loss(model(torch.randn(2, 4)), torch.tensor([0, 1]))
     model.train()
@@ -74,7 +72,7 @@ def test_stopping_leaves_the_hooks_that_were_there() -> None:
     optimizer.register_step_post_hook(lambda *_: None)
     before = hook_tables(model, loss, optimizer=optimizer)
     log = Log(model, loss, optimizer)
-    log.watch.start()
+    log.start()
     assert hook_tables(model, loss, optimizer=optimizer) != before
     log.watch.stop()
     log.watch.stop()
@@ -85,7 +83,7 @@ def test_a_watched_criterion_and_optimizer_can_be_pickled() -> None:
     model, loss = small_net(), nn.CrossEntropyLoss()
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
     log = Log(model, loss, optimizer)
-    log.watch.start()
+    log.start()
     twin = pickle.loads(pickle.dumps(loss))
     twin(torch.randn(1, 2), torch.tensor([0]))
     assert pickle.loads(pickle.dumps(optimizer)).state_dict() == optimizer.state_dict()
@@ -102,5 +100,45 @@ def test_a_watched_criterion_and_optimizer_can_be_pickled() -> None:
 )
 def test_what_cannot_be_watched_is_named(loss: Any, optimizer: Any, words: str) -> None:
     with pytest.raises(BadInput) as caught:
-        unchecked(Watch)(small_net(), loss, optimizer, on_inputs=print, on_labels=print, on_step=print)
+        unchecked(Watch)(small_net(), loss, optimizer)
     assert words in str(caught.value)
+
+
+class Owner:
+    """Owns a watch and is called by it, as a probe is."""
+
+    def __init__(self, *watched: Any) -> None:
+        self.watch, self.steps = Watch(*watched), 0
+        self.watch.start(on_inputs=self.see, on_labels=self.see, on_step=self.step)
+
+    def see(self, *_: Any) -> None:
+        pass
+
+    def step(self) -> None:
+        self.steps += 1
+
+
+def test_an_owner_lives_as_long_as_the_model_and_no_longer() -> None:
+    model, loss = small_net(), nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD([nn.Parameter(torch.ones(1))], 0.1)
+    owner = Owner(model, loss, optimizer)
+    gone = weakref.ref(owner), weakref.ref(model)
+    gc.collect()
+    gc.disable()
+    try:
+        del owner
+        assert gone[0]() is not None
+        optimizer.step()
+        assert gone[0]().steps == 1
+        del model
+        assert [r() for r in gone] == [None, None]
+    finally:
+        gc.enable()
+    loss(torch.randn(1, 2), torch.tensor([0]))
+    optimizer.step()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_scripted_modules_are_refused() -> None:
+    with pytest.raises(BadInput, match="pass the module that was scripted"):
+        Watch(torch.jit.script(small_net()), None, None)
