@@ -7,6 +7,7 @@ import math
 import os
 import time
 import uuid
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -37,6 +38,7 @@ class RunDir:
         self.path = path
         self._files: dict[str, TextIO] = {}
         self._closing = ExitStack()
+        weakref.finalize(self, self._closing.close)  # of a run that is let go of without its end
         self._begun = False
         self._before = Records()
 

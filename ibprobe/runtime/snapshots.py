@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from typing import Any, Literal
 
@@ -152,9 +153,13 @@ class Snapshots:
 
     def _start(self, task: _Task) -> None:
         self._task = task
-        work = self._brackets if task.kind == "brackets" else self._train_critics
+        # What is at work holds what it needs, and not the run: a run that is let go of ends.
+        if task.kind == "brackets":
+            work = partial(_brackets, self._estimator, self._trends, task.sets)
+        else:
+            work = partial(_critics, self._estimator, task.sets)
         with self._budget.paying(task.kind):
-            self._place.start(lambda: work(task.sets))
+            self._place.start(work)
 
     def _collect(self, *, wait: bool = False) -> None:
         """Keep what is done, and go on with what comes after it.
@@ -182,16 +187,6 @@ class Snapshots:
         elif task.critics == "budget":
             self._budget.critics_skipped += 1
 
-    def _brackets(self, sets: Iterable[RowSet]) -> _Found:
-        with torch.no_grad():
-            found = [self._estimator.brackets(rows) for rows in sets]
-        estimates = self._trends.marked([e for of_split, _ in found for e in of_split])
-        return estimates, [event for _, of_split in found for event in of_split]
-
-    def _train_critics(self, sets: Iterable[RowSet]) -> _Found:
-        found = [self._estimator.critics(rows) for rows in sets]
-        return [e for some, _ in found for e in some], [event for _, some in found for event in some]
-
     def state_dict(self) -> dict[str, Any]:
         """What later snapshots build on; work under way is finished first."""
         self._collect(wait=True)
@@ -216,3 +211,15 @@ class Snapshots:
         self._trends = Trends()
         for _, of_step in groupby((e for e in estimates if e.estimator == "channel"), key=lambda e: e.step):
             self._trends.marked(list(of_step))
+
+
+def _brackets(estimator: LayerEstimator, trends: Trends, sets: Iterable[RowSet]) -> _Found:
+    with torch.no_grad():
+        found = [estimator.brackets(rows) for rows in sets]
+    estimates = trends.marked([e for of_split, _ in found for e in of_split])
+    return estimates, [event for _, of_split in found for event in of_split]
+
+
+def _critics(estimator: LayerEstimator, sets: Iterable[RowSet]) -> _Found:
+    found = [estimator.critics(rows) for rows in sets]
+    return [e for some, _ in found for e in some], [event for _, some in found for event in some]

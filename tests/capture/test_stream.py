@@ -86,7 +86,7 @@ def test_each_layer_is_described() -> None:
         Sighting("a#2", 2, (5, 6, 3), "float32", view, 5, True),
         Sighting("never", why="its forward did not run"),
     )
-    assert source.last_sightings == rows.sightings
+    assert source.sightings == rows.sightings
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
