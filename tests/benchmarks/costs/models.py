@@ -85,7 +85,7 @@ class Residual(nn.Module):
         return F.relu(inner + self.short(x))
 
 
-def resnet(base: int = 64) -> nn.Sequential:
+def resnet(base: int = 32) -> nn.Sequential:
     """Four stages of two blocks; the stem keeps the size, as is usual for small images."""
     stem = nn.Sequential(nn.Conv2d(3, base, 3, 1, 1, bias=False), nn.BatchNorm2d(base), nn.ReLU())
     widths = [base * 2**k for k in range(4)]
@@ -130,7 +130,7 @@ CASES: Mapping[str, Case] = {
     ),
     "resnet": Case(
         resnet, lambda g: torch.randn(ROWS, 3, 8, 8, generator=g), 64, _sgd,
-        "ResNet-18 shape, 64 base channels, 8 × 8 images, batch 64, SGD with momentum",
+        "ResNet-18 shape, 32 base channels, 8 × 8 images, batch 64, SGD with momentum",
     ),
     "transformer": Case(
         Transformer, lambda g: torch.randint(256, (ROWS, 32), generator=g), 64, _adam,

@@ -40,7 +40,7 @@ class Calibration:
 
 
 def calibrate(case: Case, device: str) -> Calibration:
-    """Time a few steps and one snapshot, both warm."""
+    """Time a few steps and the fastest of three snapshots: the first is cold, others may be disturbed."""
     net = make(case, device)
     times = []
     for _ in range(12):
@@ -48,11 +48,12 @@ def calibrate(case: Case, device: str) -> Calibration:
         net.step()
         net.settled()
         times.append(time.perf_counter() - start)
-    for _ in range(2):
+    snapshots = []
+    for _ in range(3):
         start = time.perf_counter()
         ibprobe.measure(net.model, (net.x, net.y), estimator="channel")
-        snapshot = time.perf_counter() - start
-    return Calibration(sorted(times[2:])[5], snapshot)
+        snapshots.append(time.perf_counter() - start)
+    return Calibration(median(times[2:]), min(snapshots))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
