@@ -62,7 +62,10 @@ class _Hook:
 
 
 class Tap(_Hook):
-    """A hook on one module. It holds its receiver weakly."""
+    """A hook on one module. It holds its receiver weakly.
+
+    Within a graph, one without a name says that its module ran, and touches nothing of it.
+    """
 
     def __init__(self, layer: str = "", receiver: Receiver | None = None, switch: Switch | None = None) -> None:
         self._layer = layer
@@ -79,8 +82,7 @@ class Tap(_Hook):
             return
         if torch.compiler.is_compiling():
             if not _exporting():
-                masks = {name: value for name, value in kwargs.items() if "mask" in name}  # all that rows depend on
-                send(self._number, (masks, output))
+                send(self._number, (_masks(kwargs), output) if self._layer else ({}, None))
         elif switch.on:
             self._pass_on(kwargs, output)
 
@@ -93,6 +95,12 @@ class Tap(_Hook):
         receiver = self._receiver()
         if receiver is not None and _is_real():
             _plainly(receiver.receive, self._layer, kwargs, output)
+
+
+@no_type_check  # compilers read it
+def _masks(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The only keywords that a layer's rows depend on."""
+    return {name: value for name, value in kwargs.items() if "mask" in name}
 
 
 class PreTap(_Hook):
