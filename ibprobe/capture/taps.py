@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
-from ibprobe.capture.compiled import register, send
+from ibprobe.capture.compiled import only_inside_graphs, register, send
 from ibprobe.errors import BadInput
 
 # Older versions of torch cannot tell; there, an exported program holds our operator.
@@ -68,12 +68,13 @@ class Tap(_Hook):
     """
 
     def __init__(self, layer: str = "", receiver: Receiver | None = None, switch: Switch | None = None) -> None:
-        self._layer = layer
+        self._layer, self._named = layer, bool(layer)  # a graph may depend on the second: it is the same for all
         if receiver is not None:
             self._receiver = weakref.ref(receiver)
             self._switch = switch or Switch()
             self._number = register(self)
 
+    @only_inside_graphs
     @no_type_check  # compilers read it
     def __call__(self, module: nn.Module, args: Any, kwargs: dict[str, Any], output: Any) -> None:
         """Pass the output on; the return value None leaves it as it is."""
@@ -82,7 +83,7 @@ class Tap(_Hook):
             return
         if torch.compiler.is_compiling():
             if not _exporting():
-                send(self._number, (_masks(kwargs), output) if self._layer else ({}, None))
+                send(self._number, (_masks(kwargs), output) if self._named else ({}, None))
         elif switch.on:
             self._pass_on(kwargs, output)
 
@@ -125,6 +126,7 @@ class PreTap(_Hook):
             self._switch = switch or Switch()
             self._number = register(self)
 
+    @only_inside_graphs
     @no_type_check  # compilers read it
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Pass the arguments on; the return value None leaves them as they are."""

@@ -169,7 +169,7 @@ def test_copies_are_ordinary_tensors_whatever_mode_the_model_runs_in(mode: Any) 
 def recorded(model: nn.Module, how: str, x: Tensor) -> str:
     if how == "trace":
         graph = str(torch.jit.trace(model, (x,), check_trace=False).inlined_graph)
-        return re.sub(r"___torch_mangle_\d+", "", graph)  # a number that torch counts up
+        return re.sub(r"\.___torch_mangle_\d+", "", graph)  # a number that torch counts up
     if how == "symbolic_trace":
         return str(torch.fx.symbolic_trace(model).graph)
     if how == "make_fx":
