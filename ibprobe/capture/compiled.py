@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import weakref
 from ast import literal_eval
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, Protocol, no_type_check, runtime_checkable
 
@@ -79,6 +79,19 @@ def _nothing_in_batches(info: Any, axes: Any, *_: Any) -> tuple[None, None]:
 _library.impl("see", _see, "CompositeExplicitAutograd")
 torch.library.register_fake("ibprobe::see", _nothing, lib=_library)
 torch.library.register_vmap("ibprobe::see", _nothing_in_batches, lib=_library)
+
+
+def only_inside_graphs(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a compiler trace a hook where it meets one in a model, and compile none by itself.
+
+    A hook on the outermost module of a compiled region is called from code that torch does not compile. Made into a
+    small graph of its own, one for each kind of output, it would soon meet the limit of recompilations, which with
+    ``fullgraph=True`` is an error. Run as it is, it takes the way that hooks take in models that are not compiled.
+    """
+    skip_code = getattr(torch._C._dynamo.eval_frame, "skip_code", None)
+    if skip_code is not None:
+        skip_code(function.__code__)
+    return function
 
 
 # What a compiler reads carries no_type_check: it cannot read the checks that tests put around annotated functions.

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
-from ibprobe.capture.compiled import register, send
+from ibprobe.capture.compiled import only_inside_graphs, register, send
 from ibprobe.errors import BadInput
 
 # Older versions of torch cannot tell; there, an exported program holds our operator.
@@ -62,15 +62,19 @@ class _Hook:
 
 
 class Tap(_Hook):
-    """A hook on one module. It holds its receiver weakly."""
+    """A hook on one module. It holds its receiver weakly.
+
+    Within a graph, one without a name says that its module ran, and touches nothing of it.
+    """
 
     def __init__(self, layer: str = "", receiver: Receiver | None = None, switch: Switch | None = None) -> None:
-        self._layer = layer
+        self._layer, self._named = layer, bool(layer)  # a graph may depend on the second: it is the same for all
         if receiver is not None:
             self._receiver = weakref.ref(receiver)
             self._switch = switch or Switch()
             self._number = register(self)
 
+    @only_inside_graphs
     @no_type_check  # compilers read it
     def __call__(self, module: nn.Module, args: Any, kwargs: dict[str, Any], output: Any) -> None:
         """Pass the output on; the return value None leaves it as it is."""
@@ -79,8 +83,7 @@ class Tap(_Hook):
             return
         if torch.compiler.is_compiling():
             if not _exporting():
-                masks = {name: value for name, value in kwargs.items() if "mask" in name}  # all that rows depend on
-                send(self._number, (masks, output))
+                send(self._number, (_masks(kwargs), output) if self._named else ({}, None))
         elif switch.on:
             self._pass_on(kwargs, output)
 
@@ -93,6 +96,12 @@ class Tap(_Hook):
         receiver = self._receiver()
         if receiver is not None and _is_real():
             _plainly(receiver.receive, self._layer, kwargs, output)
+
+
+@no_type_check  # compilers read it
+def _masks(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The only keywords that a layer's rows depend on."""
+    return {name: value for name, value in kwargs.items() if "mask" in name}
 
 
 class PreTap(_Hook):
@@ -117,6 +126,7 @@ class PreTap(_Hook):
             self._switch = switch or Switch()
             self._number = register(self)
 
+    @only_inside_graphs
     @no_type_check  # compilers read it
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Pass the arguments on; the return value None leaves them as they are."""

@@ -169,6 +169,21 @@ def test_many_equal_blocks_that_are_compiled_one_by_one_share_a_graph_and_keep_t
     assert counters["stats"]["unique_graphs"] <= 3
 
 
+def test_blocks_of_many_kinds_that_are_compiled_one_by_one_never_meet_the_limit_of_recompilations() -> None:
+    seen, blocks = (
+        Seen(),
+        nn.ModuleList(nn.Sequential(nn.Unflatten(1, (1,) * k + (4,)), nn.ReLU()) for k in range(1, 13)),
+    )
+    install({str(i): block for i, block in enumerate(blocks)}, seen)
+    for block in blocks:
+        block.register_forward_pre_hook(PreTap(seen.see), with_kwargs=True)
+        block.compile(backend="aot_eager", dynamic=False)
+    for block in blocks:
+        block(torch.randn(3, 4))
+    assert [t.ndim for _, t in seen.outputs] == [2 + k for k in range(1, 13)]
+    assert len(seen.inputs) == 12
+
+
 @pytest.mark.parametrize("reentrant", [True, False])
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_checkpointed_block_counts_once(backend: str, reentrant: bool) -> None:
