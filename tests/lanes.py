@@ -25,6 +25,12 @@ def plain_net() -> nn.Module:
     return nn.Sequential(nn.Linear(4, 16), nn.ReLU(inplace=True), nn.Dropout(0.3), nn.Linear(16, 2))
 
 
+def fused_net() -> nn.Module:
+    """What a compiler fuses, keeping values between that no tensor holds."""
+    blocks = (nn.Sequential(nn.Linear(16, 16), nn.LayerNorm(16), nn.GELU()) for _ in range(3))
+    return nn.Sequential(nn.Linear(4, 16), nn.GELU(), *blocks, nn.Dropout(0.3), nn.Linear(16, 2))
+
+
 def normalised_net() -> nn.Module:
     first = nn.utils.parametrizations.spectral_norm(nn.Linear(4, 16))
     old = nn.utils.spectral_norm(nn.Linear(16, 16))
@@ -60,6 +66,8 @@ class Lane:
     backend: str = ""
     """To compile with, and into one graph."""
     ema: bool = False
+    same_in_stream_mode: bool = True
+    """Otherwise a warning says that it may not be."""
     resume: bool = False
     """Stop half-way, load a checkpoint into new objects, go on."""
 
@@ -74,6 +82,7 @@ LANES = [
     Lane("sampling in eval mode", sampling_net),
     Lane("torch.compile, aot_eager", backend="aot_eager"),
     Lane("torch.compile, inductor", backend="inductor"),
+    Lane("torch.compile, inductor, bf16", fused_net, autocast=True, backend="inductor", same_in_stream_mode=False),
     Lane("averaged weights (EMA)", ema=True),
     Lane("stopped and resumed", resume=True),
 ]

@@ -14,7 +14,10 @@ from ibprobe.estimate.estimators import LayerEstimator
 
 PLACES, MODES = ("inline", "thread"), ("replay", "stream")
 # In eval mode nothing requires a gradient, of which reentrant checkpointing warns.
-pytestmark = pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad:UserWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad:UserWarning"),
+    pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning"),  # of inductor's own
+]
 
 BY_NAME = [
     pytest.param(lane, id=lane.name, marks=[pytest.mark.slow] if lane.backend == "inductor" else []) for lane in LANES
@@ -30,7 +33,7 @@ def without(lane: Lane) -> dict[str, Any]:
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("lane", BY_NAME)
-def test_a_watched_run_is_the_run_itself(lane: Lane, mode: str, place: str) -> None:
+def test_a_watched_run_is_the_run_itself(lane: Lane, mode: str, place: str, caplog: pytest.LogCaptureFixture) -> None:
     plain = without(lane)
     run = trained(lane, {"mode": mode, "runtime": place})
     assert run.probe is not None
@@ -38,7 +41,10 @@ def test_a_watched_run_is_the_run_itself(lane: Lane, mode: str, place: str) -> N
     assert not [e for e in records.events if e.kind == "disarmed"]
     assert len(records.steps) >= 3
     assert records.steps[-1] >= STEPS - EVERY
-    assert same(run.state, plain)
+    if mode == "replay" or lane.same_in_stream_mode:
+        assert same(run.state, plain)
+    else:
+        assert "the last bits of training can differ" in caplog.text
 
 
 @pytest.mark.parametrize("lane", BY_NAME)
@@ -77,5 +83,6 @@ def test_the_comparison_sees_a_gradient_that_is_left_behind(lane: Lane) -> None:
 def test_the_readme_prints_the_table() -> None:
     readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
     columns = [f"{mode}, {place}" for mode in MODES for place in PLACES]
-    table = "".join(f"| {lane.name} |{' = |' * len(columns)}\n" for lane in LANES)
+    stream = {True: " = |", False: " warns |"}
+    table = "".join(f"| {lane.name} | = | = |{2 * stream[lane.same_in_stream_mode]}\n" for lane in LANES)
     assert f"| training | {' | '.join(columns)} |\n|---|{':-:|' * len(columns)}\n{table}\n" in readme

@@ -29,6 +29,12 @@ _TOO_LATE = (
     "torch.compiler.reset()"
 )
 
+_HALF = ("bfloat16", "float16")
+_ROUNDED = (
+    "ibprobe: in a compiled graph, half-precision values that a tap reads are rounded where they would otherwise be "
+    'fused away: the last bits of training can differ from those without a probe; mode="replay" changes none'
+)
+
 
 class StreamSource:
     """Copies rows out of training forwards, from the moment they are wanted until there are enough.
@@ -59,7 +65,7 @@ class StreamSource:
         self._handles: list[RemovableHandle] = []
         self._calls, self._switch = CallCounter(), Switch(on=False)
         self._ran: dict[str, int] = {}
-        self._compiled = False
+        self._compiled = self._told = False
         self.sightings: tuple[Sighting, ...] = ()
         """What the last snapshot saw of each layer."""
         self._clear()
@@ -120,6 +126,9 @@ class StreamSource:
         self._ran = self._calls.counts()
         self._passes.append(done)
         self._blind = self._compiled and not self._ran
+        if self._switch.in_graph and not self._told and any(c.dtype in _HALF for c in done.layers.values()):
+            self._told = True
+            log.warning(_ROUNDED)
         fits = max(ROWS_BYTES * len(done.keys) // max(done.bytes_held, 1), 2)
         if fits < self._rows:
             log.warning(

@@ -31,10 +31,12 @@ class Receiver(Protocol):
 class Switch:
     """Says whether hooks pass anything on. They all look at one, so that arming many costs nothing."""
 
-    __slots__ = ("on",)
+    __slots__ = ("in_graph", "on")
 
     def __init__(self, on: bool = True) -> None:
         self.on = on
+        self.in_graph = False
+        """Whether something came from within a compiled graph."""
 
 
 class _Unscriptable(BadInput, AttributeError):
@@ -89,6 +91,8 @@ class Tap(_Hook):
 
     def arrive(self, tree: tuple[Any, ...]) -> None:
         """The same from within a compiled graph."""
+        if self._switch is not None:
+            self._switch.in_graph = True
         self._pass_on(*tree)
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
@@ -170,6 +174,10 @@ _AUTOCAST = ("cpu", "cuda", "mps", "xpu")
 
 def _plainly(call: Callable[..., None], *args: Any) -> None:
     """Our own arithmetic: without gradients, in the precision of what came, giving tensors of the ordinary kind."""
+    if not (torch.is_inference_mode_enabled() or torch._C._is_any_autocast_enabled()):
+        with torch.no_grad():
+            call(*args)
+        return
     lowered = [kind for kind in _AUTOCAST if torch.is_autocast_enabled(kind)]
     with ExitStack() as stack:
         if torch.is_inference_mode_enabled():
