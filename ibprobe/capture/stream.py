@@ -16,6 +16,7 @@ from ibprobe.capture.rows import (
     Batch,
     LayerRows,
     RowSet,
+    Sighting,
     first_occurrences,
     input_matrix,
     join,
@@ -144,7 +145,8 @@ class StreamSource:
                 silent.append(f"{name}: {rows}")
         y, x = (_kept(parts, kept) for parts in ([p.y for p in passes], [p.x for p in passes]))
         span = (int(steps.min()), int(steps.max()))
-        return [RowSet(tuple(found), y, x, keys[kept], "train", "stream", span, tuple(silent))]
+        gone = tuple(Sighting(name, why=why) for name, _, why in (text.partition(": ") for text in silent))
+        return [RowSet(tuple(found), y, x, keys[kept], "train", "stream", span, gone)]
 
     def close(self) -> None:
         """Remove the taps."""
