@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table
 
-from ibprobe.capture.rows import MAX_BYTES, ROWS_BYTES, Sighting
+from ibprobe.capture.buffer import MAX_BYTES
+from ibprobe.capture.rows import ROWS_BYTES, Sighting
 from ibprobe.capture.sources import Source
 from ibprobe.estimate.kernel import SCRATCH_BYTES
 from ibprobe.runtime.journal import Journal

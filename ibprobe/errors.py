@@ -19,6 +19,10 @@ class NoRows(BadInput):
     """A snapshot was asked for before there was anything to measure."""
 
 
+class ReplayFailed(ProbeError, RuntimeError):
+    """The user's model raised when it was run aside from its training."""
+
+
 class UnknownName(ProbeError, LookupError):
     """A layer, flag, estimator, sink or column that does not exist."""
 

@@ -16,8 +16,9 @@ from torch.optim import Optimizer
 
 from ibprobe.capture.gathering import Gathering
 from ibprobe.capture.layers import LayerSpec, select_layers, unwrap
-from ibprobe.capture.modes import device_of, make_source
+from ibprobe.capture.modes import make_source
 from ibprobe.capture.passes import Draws
+from ibprobe.capture.replay import device_of
 from ibprobe.capture.views import View
 from ibprobe.capture.watch import Watch
 from ibprobe.checkpoint import check_options, versions

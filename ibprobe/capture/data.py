@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 
+from ibprobe.capture.buffer import RowBuffer
 from ibprobe.capture.randomness import Randomness
-from ibprobe.capture.rows import Batch, RowBuffer, row_count, take_rows
+from ibprobe.capture.rows import Batch, row_count, take_rows
 from ibprobe.errors import BadInput
 
 CHUNK = 256
-"""Rows a forward pass when the user gives whole tensors."""
+"""Rows that are read at a time where the user gives whole tensors."""
 
 _EXPECTED = (
     "data is a tensor x, a pair (x, y), a mapping of keyword inputs with 'labels', or an iterable of such batches "

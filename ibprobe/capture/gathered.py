@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
 
 from ibprobe.capture.rows import (
     Batch,
@@ -73,6 +74,7 @@ class Pass:
         while len(self.keys) > 2 and self.bytes_held + len(self.keys) * size > room:
             self._keep(max(len(self.keys) // 2, 2))
         t = pick_tensor(output)
+        t = t.data if isinstance(t, PackedSequence) else t
         shape = () if t is None or t.is_nested else tuple(t.shape)
         dtype = "" if t is None else str(t.dtype).removeprefix("torch.")
         self.layers[name] = Copied(rows[: len(self.keys)].clone(), view, drew, shape, dtype, "unmasked" in view)
@@ -109,13 +111,13 @@ class Pass:
 
 
 def gathered(
-    passes: Sequence[Pass], asked: Sequence[str], failed: Mapping[str, str], calls: Mapping[str, int], rows: int
+    passes: Sequence[Pass], asked: Mapping[str, str], failed: Mapping[str, str], calls: Mapping[str, int], rows: int
 ) -> RowSet:
     """All passes as one set of distinct rows.
 
     Args:
         passes: at least one.
-        asked: the layers that were asked for.
+        asked: the layers that were asked for, each with the likely reason if it did not run.
         failed: calls of layers whose rows could not be copied, with the reason.
         calls: how often each layer ran in one forward.
         rows: at most this many.
@@ -127,18 +129,17 @@ def gathered(
     found: list[LayerRows] = []
     why = dict(failed)
     seen = dict.fromkeys(name for p in passes for name in p.layers)
-    why |= {name: "its forward did not run" for name in asked if name not in seen | why}
+    why |= {name: f"its forward did not run: {reason}" for name, reason in asked.items() if name not in seen | why}
     for name in seen:
         layer = _joined(name, passes, len(keys), kept, steps, repeated)
         if isinstance(layer, LayerRows):
             found.append(layer)
         else:
             why.setdefault(name, layer)
-    silent = tuple(f"{name}: {reason}" for name, reason in why.items())
     y, x = (_kept(parts, kept) for parts in ([p.y for p in passes], [p.x for p in passes]))
     sightings = tuple(_sighting(name, passes, calls, len(kept), why.get(name, "")) for name in seen | why)
     span = (int(steps.min()), int(steps.max()))
-    return RowSet(tuple(found), y, x, keys[kept], "train", "stream", span, silent, sightings)
+    return RowSet(tuple(found), y, x, keys[kept], "train", "stream", span, sightings)
 
 
 def _joined(name: str, passes: Sequence[Pass], n: int, kept: Tensor, steps: Tensor, repeated: int) -> LayerRows | str:

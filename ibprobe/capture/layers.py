@@ -20,6 +20,7 @@ _ACTIVATIONS = tuple(
     )
 )  # fmt: skip
 _NEVER_CALLED = nn.modules.linear.NonDynamicallyQuantizableLinear  # attention uses its weights only
+_CONTAINERS = (nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
 _WEIGHTED = (nn.Linear, nn.Bilinear, nn.modules.conv._ConvNd, nn.RNNBase)
 
 
@@ -120,3 +121,12 @@ def _has_blocks(modules: Iterable[nn.Module]) -> bool:
 
 def _inside(name: str, names: Iterable[str]) -> bool:
     return any(name == n or name.startswith(f"{n}.") for n in names)
+
+
+def why_not_run(module: nn.Module) -> str:
+    """The likely reason that a layer's forward did not run."""
+    if isinstance(module, _CONTAINERS):
+        return f"a {type(module).__name__} is never called itself, its members are: name those, as name.*"
+    if isinstance(module, _NEVER_CALLED):
+        return "attention uses its weights without calling it: name the attention module"
+    return "the model does not call it for these inputs, or uses its weights without calling it"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import nn
 
 from ibprobe.capture.layers import unwrap
@@ -53,8 +52,3 @@ def make_source(
     return ReplaySource(
         unwrap(model), layers, rows=rows, view=view, probe_set=probe_set, all_there_is=all_there_is, draws=draws
     )
-
-
-def device_of(model: nn.Module) -> torch.device:
-    """Where the model's first parameter is."""
-    return next((p.device for p in model.parameters()), torch.device("cpu"))

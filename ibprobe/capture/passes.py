@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from torch import Tensor, nn, stack
+from torch import Tensor, nn
 
-from ibprobe.capture.rows import LayerRows, evenly_spaced, stacked
+from ibprobe.capture.rows import LayerRows, evenly_spaced
 from ibprobe.errors import BadInput
 
 FEWEST_PASSES = 4
@@ -50,7 +50,7 @@ def with_passes(
     found: Sequence[LayerRows],
     modules: Mapping[str, nn.Module],
     number: int,
-    run: Callable[[Mapping[str, nn.Module]], Mapping[str, Sequence[Tensor]]],
+    run: Callable[[Mapping[str, nn.Module]], Mapping[str, Tensor]],
 ) -> list[LayerRows]:
     """Run the layers that draw random numbers ``number`` − 1 times more.
 
@@ -67,16 +67,20 @@ def with_passes(
     drawing = {layer.name: layer for layer in found if layer.stochastic}
     share = min(_LAYER_BYTES, _ALL_BYTES // max(len(drawing), 1))
     kept = {name: evenly_spaced(len(t), _room(t, number, share)) for name, t in _activations(drawing)}
-    passes = {name: [t[kept[name]]] for name, t in _activations(drawing)}
+    passes = {name: t.new_empty(len(kept[name]), number, t.shape[1]) for name, t in _activations(drawing)}
+    filled = dict.fromkeys(passes, 1)
+    for name, t in _activations(drawing):
+        passes[name][:, 0] = t[kept[name]]
     # The name of a module's second call is name#2.
     hooked = {name: m for name, m in modules.items() if name in {each.partition("#")[0] for each in drawing}}
     for _ in range(number - 1 if hooked else 0):
         rows = run(hooked)
         for name, t in _activations(drawing):
-            again = stacked(rows[name], len(t)) if rows.get(name) else ""
-            if isinstance(again, Tensor) and again.shape == t.shape:
-                passes[name].append(again[kept[name]])
-    whole = {name: stack(parts, 1) for name, parts in passes.items() if len(parts) == number}
+            again = rows.get(name)
+            if again is not None and again.shape == t.shape:
+                passes[name][:, filled[name]] = again[kept[name]]
+                filled[name] += 1
+    whole = {name: t for name, t in passes.items() if filled[name] == number}
     return [replace(layer, passes=whole.get(layer.name)) for layer in found]
 
 

@@ -3,98 +3,55 @@
 from __future__ import annotations
 
 import inspect
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
+from ibprobe.capture.autocast import autocast_here
+from ibprobe.capture.bystanders import Bystanders
+from ibprobe.capture.conditions import Conditions
 from ibprobe.capture.passes import Draws, draw_as_in_training, with_passes
 from ibprobe.capture.randomness import Randomness
-from ibprobe.capture.rows import Batch, LayerRows, RowSet, input_matrix, join, map_tensors, stacked
-from ibprobe.capture.taps import CallCounter, install, remove
-from ibprobe.capture.views import Layout, View, layouts, to_rows, token_mask
-from ibprobe.errors import BadInput
+from ibprobe.capture.recorder import Recorder
+from ibprobe.capture.rows import ROWS_BYTES, Batch, LayerRows, RowSet, chunks, first_rows, input_matrix, join, map_parts
+from ibprobe.capture.taps import install, remove
+from ibprobe.capture.untouched import untouched
+from ibprobe.capture.views import View, layouts
+from ibprobe.errors import ReplayFailed
+
+log = logging.getLogger("ibprobe")
 
 # Two runs of a layer that differ by more than this share of its spread are two samples, not two roundings.
 _SAME = 1e-3
 
 
-@contextmanager
-def untouched(model: nn.Module) -> Iterator[None]:
-    """Eval mode without gradients or compilation; flags, attributes and buffers are left as they were found.
+@dataclass(slots=True)
+class Known:
+    """What earlier forward passes have shown of a model."""
 
-    An attribute that a forward pass binds anew, such as a kept hidden state, comes back. A list or dictionary that it
-    changes in place does not.
-    """
-    modules = [(m, dict(vars(m)), dict(m._buffers)) for m in model.modules()]
-    written = [(t, t.detach().clone()) for t in _written_in_place(model)]
-    fast_path = torch.backends.mha.get_fastpath_enabled()
-    try:
-        model.eval()
-        torch.backends.mha.set_fastpath_enabled(False)  # it bypasses modules and hands nested tensors on
-        for module in model.modules():
-            if module._compiled_call_impl is not None:  # hooks added after compiling would not run
-                module._compiled_call_impl = None
-        with torch.no_grad():
-            yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast_path)
-        for module, attributes, buffers in modules:
-            now = vars(module)
-            for name in now.keys() - attributes.keys():
-                del now[name]
-            now.update(attributes)
-            module._buffers.update(buffers)
-        for tensor, before in written:
-            if not torch.equal(tensor, before):
-                with torch.no_grad():
-                    tensor.copy_(before)
+    conditions: Conditions = field(default_factory=Conditions)
+    bystanders: Bystanders = field(default_factory=Bystanders)
+    told_of_memory: bool = False
+
+    @classmethod
+    def here(cls) -> Known:
+        """Nothing but the context that the caller has set up."""
+        return cls(Conditions(autocast=autocast_here()))
 
 
-def _written_in_place(model: nn.Module) -> list[Tensor]:
-    """What a forward pass may write to, even in eval mode: buffers, and embeddings that keep a largest norm."""
-    limited = (m for m in model.modules() if isinstance(m, nn.Embedding | nn.EmbeddingBag) and m.max_norm is not None)
-    return [*model.buffers(), *(m.weight for m in limited)]
+def device_of(model: nn.Module) -> torch.device:
+    """Where the model's inputs have to be."""
+    return next((p.device for p in model.parameters()), torch.device("cpu"))
 
 
 def couples_rows(model: nn.Module) -> bool:
     """Whether batch statistics make a row's activations depend on the other rows of its batch."""
     norms = (m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm))
     return any(m.training or m.running_mean is None for m in norms)
-
-
-class _Recorder:
-    """Receives the layers of one pass after another."""
-
-    def __init__(self, view: View, axes: Mapping[str, Layout]) -> None:
-        self.rows: dict[str, list[Tensor]] = defaultdict(list)
-        self.views: dict[str, str] = {}
-        self.failed: dict[str, str] = {}
-        self._calls = CallCounter()
-        self._view, self._axes = view, axes
-        self.total = 0
-        """Rows of all passes."""
-        self._n = 0
-        self._mask: Tensor | None = None
-
-    def begin(self, batch: Batch) -> None:
-        self._calls.restart()
-        self._n, self._mask = batch.n, token_mask(batch.kwargs)
-        self.total += batch.n
-
-    def receive(self, layer: str, kwargs: Mapping[str, Any], output: Any) -> None:
-        name = self._calls.name(layer)
-        own = token_mask(kwargs)
-        mask = self._mask if own is None else own
-        try:
-            rows, self.views[name] = to_rows(output, n=self._n, mask=mask, view=self._view, layout=self._axes[layer])
-        except BadInput as e:
-            self.failed[name] = str(e)
-        else:
-            self.rows[name].append(rows.clone())
 
 
 def replay(
@@ -108,11 +65,14 @@ def replay(
     step: int = 0,
     dropped: int = 0,
     draws: Draws = Draws(),  # noqa: B008 (it is frozen)
+    known: Known | None = None,
+    room: int = ROWS_BYTES,
 ) -> RowSet:
     """Run the batches, in eval mode unless ``draws`` says otherwise, and collect each layer's rows.
 
-    Weights, buffers, training flags and all random states are afterwards what they were before. The first batch runs
-    twice: layers that answer differently draw random numbers.
+    Weights, buffers, training flags and all random states are afterwards what they were before. The first rows run
+    twice: layers that answer differently draw random numbers. Other people's hooks that only look see them once, and
+    nothing of the others; the first time, the rows run without hooks as well.
 
     Args:
         model: unwrapped model.
@@ -124,72 +84,130 @@ def replay(
         step: optimizer steps taken.
         dropped: repeated inputs that were left out.
         draws: what layers that draw random numbers do.
+        known: of this model, to be used and completed; None for a model that is met once, in the caller's context.
+        room: bytes that the rows of all layers may take; beyond it, only the first rows are replayed.
+
+    Raises:
+        ReplayFailed: the model raised.
     """
-    axes = layouts(model, layers)
-    recorder, again = _Recorder(view, axes), _Recorder(view, axes)
-    device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    generators = Randomness(model.modules(), device)
-
-    def once_more(some: Mapping[str, nn.Module]) -> Mapping[str, Sequence[Tensor]]:
-        further = _Recorder(view, axes)
-        _run(model, some, batches, further, device)
-        return further.rows
-
-    with generators.preserved(), untouched(model):
-        generators.restart(draws.seed)
+    device = device_of(model)
+    known = Known.here() if known is None else known
+    run = _Run(model, layers, view, draws, known, device)
+    with run.generators.preserved(), untouched(model), known.conditions.reproduced(device):
         if draws.train_mode:
             draw_as_in_training(model)
         coupled = couples_rows(model)
-        _run(model, layers, batches[:1], again, device)
-        _run(model, layers, batches, recorder, device)
-        found, silent = _found(recorder, again, layers, coupled, dropped)
-        # Where rows share batch statistics, the same batches would give the same rows once more.
-        if draws.passes > 1 and not coupled:
-            found = with_passes(found, layers, draws.passes, once_more)
-    y, keys = join([b.y for b in batches]), torch.cat([b.keys for b in batches])
-    return RowSet(tuple(found), y, input_matrix(batches), keys, split, mode, (step, step), tuple(silent))
+        first = next(chunks(batches, known.conditions.chunk))
+        again = run.meet(first)
+        kept = first_rows(batches, _fitting(batches, again, room // (1 + (draws.passes > 1)), known))
+        with known.bystanders.spared(model):
+            recorder = run.record(layers, kept)
+            found = _found(recorder, again, coupled, dropped)
+            # Where rows share batch statistics, the same batches would give the same rows once more.
+            if draws.passes > 1 and not coupled:
+                found = with_passes(found, layers, draws.passes, lambda some: run.record(some, kept).rows)
+    y, keys = join([b.y for b in kept]), torch.cat([b.keys for b in kept])
+    sightings = recorder.sightings(layers)
+    return RowSet(tuple(found), y, input_matrix(kept), keys, split, mode, (step, step), sightings)
 
 
-def _found(
-    recorder: _Recorder, again: _Recorder, layers: Mapping[str, nn.Module], coupled: bool, dropped: int
-) -> tuple[list[LayerRows], list[str]]:
-    """Rows of the layers that have them, and the other layers with the reason."""
-    silent = [f"{name}: {why}" for name, why in recorder.failed.items()]
-    silent += [f"{name}: its forward did not run" for name in layers if name not in recorder.views | recorder.failed]
-    found = []
-    for name, parts in recorder.rows.items():
-        t = stacked(parts, recorder.total)
-        if isinstance(t, Tensor):
-            stochastic = coupled or _differs(parts[0], again.rows[name])
-            found.append(LayerRows(t, name, recorder.views[name], stochastic, dropped=dropped))
-        elif name not in recorder.failed:
-            silent.append(f"{name}: {t}")
-    return found, silent
+class _Run:
+    """Forward passes of one replay."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        layers: Mapping[str, nn.Module],
+        view: View,
+        draws: Draws,
+        known: Known,
+        device: torch.device,
+    ) -> None:
+        self._model, self._layers, self._view, self._draws, self._known = model, layers, view, draws, known
+        self._axes, self._device = layouts(model, layers), device
+        self.generators = Randomness(model.modules(), device)
+        parameters = inspect.signature(model.forward).parameters
+        self._takes_labels = "labels" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+
+    def record(self, layers: Mapping[str, nn.Module], batches: Sequence[Batch]) -> Recorder:
+        """Run all rows once, as many at a time as training does."""
+        recorder = Recorder(sum(b.n for b in batches), self._view, self._axes)
+        self._into(recorder, layers, chunks(batches, self._known.conditions.chunk))
+        return recorder
+
+    def meet(self, first: Batch) -> Recorder:
+        """Run the first rows ahead of all: how wide layers are, which of them draw, which hooks only look."""
+        hooks = self._known.bystanders
+        if not hooks.on_trial(self._model):
+            return self._once(first, hooks.spared(self._model))
+        try:
+            without = self._once(first, hooks.without_any(self._model)).rows
+        except ReplayFailed:  # it needs what a hook keeps
+            without = {}
+        again = self._once(first, hooks.judged(self._model))
+        rows = again.rows
+        if rows.keys() == without.keys() and not any(_differs(t, without[name]) for name, t in rows.items()):
+            hooks.spare(self._model)
+        return again
+
+    def _once(self, first: Batch, hooks: AbstractContextManager[None]) -> Recorder:
+        self.generators.restart(self._draws.seed)
+        recorder = Recorder(first.n, self._view, self._axes)
+        with hooks:
+            self._into(recorder, self._layers, [first.rows(0, first.n)])
+        return recorder
+
+    def _into(self, recorder: Recorder, layers: Mapping[str, nn.Module], batches: Iterable[Batch]) -> None:
+        handles = install(layers, recorder)
+        try:
+            for batch in batches:
+                recorder.begin(batch)
+                self._forward(batch)
+        finally:
+            remove(handles)
+
+    def _forward(self, batch: Batch) -> None:
+        args, kwargs = map_parts(lambda t: t.to(self._device), (batch.args, batch.kwargs))
+        if not self._takes_labels:
+            kwargs.pop("labels", None)
+        try:
+            self._model(*args, **kwargs)
+        except Exception as e:
+            how = "with dropout as in training" if self._draws.train_mode else "in eval mode"
+            raise ReplayFailed(
+                f"the model failed when it was run again {how} on {batch.n} kept rows: {type(e).__name__}: {e}; "
+                "mode='stream' copies rows from training forwards instead"
+            ) from e
 
 
-def _run(
-    model: nn.Module,
-    layers: Mapping[str, nn.Module],
-    batches: Sequence[Batch],
-    recorder: _Recorder,
-    device: torch.device,
-) -> None:
-    handles = install(layers, recorder)
-    known = inspect.signature(model.forward).parameters
-    takes_labels = "labels" in known or any(p.kind is p.VAR_KEYWORD for p in known.values())
-    try:
-        for batch in batches:
-            recorder.begin(batch)
-            args, kwargs = map_tensors(lambda t: t.to(device), (batch.args, batch.kwargs))
-            model(*args, **(kwargs if takes_labels else {k: v for k, v in kwargs.items() if k != "labels"}))
-    finally:
-        remove(handles)
+def _fitting(batches: Sequence[Batch], first: Recorder, room: int, known: Known) -> int:
+    """Rows whose layers fit, at least two; said once when they are not all."""
+    there = sum(b.n for b in batches)
+    fits = max(room // max(first.bytes_a_row, 1), 2)
+    if fits < there and not known.told_of_memory:
+        known.told_of_memory = True
+        log.warning(
+            "ibprobe: expected layers whose rows fit into %d MiB, but %d layers of %d rows take %d MiB, so %d rows are "
+            "measured: pass rows=%d, fewer layers=, or a view= that pools",
+            room >> 20, len(first.rows), there, (there * first.bytes_a_row) >> 20, fits, fits,
+        )  # fmt: skip
+    return min(fits, there)
 
 
-def _differs(first: Tensor, again: Sequence[Tensor]) -> bool:
-    """Whether a second run of the same inputs gave other rows, or none."""
-    if not again or again[0].shape != first.shape:
+def _found(recorder: Recorder, again: Recorder, coupled: bool, dropped: int) -> list[LayerRows]:
+    """Rows of the layers that have them."""
+    first = again.rows
+    return [
+        LayerRows(t, name, recorder.seen[name].view, coupled or _differs(t, first.get(name)), dropped=dropped)
+        for name, t in recorder.rows.items()
+    ]
+
+
+def _differs(rows: Tensor, again: Tensor | None) -> bool:
+    """Whether a second run of the first of these rows gave others, or none."""
+    n = 0 if again is None else min(len(rows), len(again))
+    if again is None or rows.shape[1] != again.shape[1]:
         return True
-    a, b = (torch.nan_to_num(t.float(), 0.0, 0.0, 0.0) for t in (first, again[0]))
+    a, b = (torch.nan_to_num(t[:n].float(), 0.0, 0.0, 0.0) for t in (rows, again))
     spread = (a - a.mean(0)).square().sum(1).mean().sqrt()
     return bool((a - b).square().sum(1).mean().sqrt() > _SAME * spread)

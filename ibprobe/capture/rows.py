@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
 
+from ibprobe.capture.packed import padded, take_sequences
 from ibprobe.capture.views import MAX_FEATURES, orthonormal_buckets
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
-MAX_BYTES = 256 * 2**20
-"""Memory that collected inputs may take; beyond it fewer rows are kept."""
-
-
 ROWS_BYTES = 512 * 2**20
+"""Memory that the rows of all layers of a snapshot may take; beyond it fewer rows are replayed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +69,13 @@ class RowSet:
     split: str
     mode: str
     span: tuple[int, int]
-    silent: tuple[str, ...] = ()
-    """Layers that were asked for and gave no rows, each with the reason."""
     sightings: tuple[Sighting, ...] = ()
     """One a layer that was asked for, or a call of it."""
+
+    @property
+    def silent(self) -> tuple[str, ...]:
+        """Layers that were asked for and gave no rows, each with the reason."""
+        return tuple(f"{seen.layer}: {seen.why}" for seen in self.sightings if seen.why)
 
 
 @dataclass(slots=True)
@@ -90,49 +92,90 @@ class Batch:
         """Rows."""
         return len(self.keys)
 
+    def rows(self, start: int, stop: int) -> Batch:
+        """A copy of some rows."""
+        index = torch.arange(start, stop)
+        args, kwargs, y = take_rows((self.args, self.kwargs, self.y), index, self.n)
+        return Batch(args, kwargs, self.keys[index], y)
 
-def map_tensors(fn: Callable[[Tensor], Any], tree: Any) -> Any:
-    """Apply ``fn`` to each tensor in nested tuples, lists and mappings; everything else stays."""
-    if isinstance(tree, Tensor):
+    @property
+    def bytes(self) -> int:
+        """Memory that the inputs take."""
+        return sum(t.numel() * t.element_size() for t in tensors_in((self.args, self.kwargs)))
+
+
+Part = Tensor | PackedSequence
+
+
+def map_parts(fn: Callable[[Any], Any], tree: Any) -> Any:
+    """Apply ``fn`` to each tensor or packed sequence in nested tuples, lists and mappings; everything else stays."""
+    if isinstance(tree, Part):
         return fn(tree)
     if isinstance(tree, tuple) and hasattr(tree, "_fields"):
-        return type(tree)(*(map_tensors(fn, item) for item in tree))
+        return type(tree)(*(map_parts(fn, item) for item in tree))
     if isinstance(tree, tuple | list):
-        return type(tree)(map_tensors(fn, item) for item in tree)
+        return type(tree)(map_parts(fn, item) for item in tree)
     if isinstance(tree, Mapping):
-        return {k: map_tensors(fn, v) for k, v in tree.items()}
+        return {k: map_parts(fn, v) for k, v in tree.items()}
     return tree
 
 
+def parts_in(tree: Any) -> list[Part]:
+    """All tensors and packed sequences of a nested structure, in order."""
+    if isinstance(tree, Part):
+        return [tree]
+    if isinstance(tree, Mapping):
+        return parts_in(list(tree.values()))
+    return [part for item in tree for part in parts_in(item)] if isinstance(tree, tuple | list) else []
+
+
 def tensors_in(tree: Any) -> list[Tensor]:
-    """All tensors of a nested structure, in order."""
-    found: list[Tensor] = []
-    map_tensors(found.append, tree)
-    return found
+    """All tensors of a nested structure, in order; of packed sequences their data."""
+    return [part.data if isinstance(part, PackedSequence) else part for part in parts_in(tree)]
+
+
+def length(part: Part) -> int:
+    """Rows of a tensor or sequences of a packed one; 0 for a number."""
+    if isinstance(part, PackedSequence):
+        return int(part.batch_sizes[0])
+    return len(part) if part.ndim else 0
 
 
 def row_count(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int:
     """Rows of a forward pass: the length of its first tensor that has one; 0 when there is none."""
-    return next((len(t) for t in tensors_in((args, kwargs)) if t.ndim), 0)
+    if args and isinstance(args[0], Tensor) and args[0].ndim:
+        return len(args[0])  # asked at every step of training
+    parts = parts_in((args, kwargs))
+    return next((length(p) for p in parts if isinstance(p, PackedSequence) or p.ndim), 0)
 
 
 def take_rows(tree: Any, index: Int[Tensor, " k"], n: int) -> Any:
     """A copy of the given rows of every tensor that has ``n`` of them; other tensors are copied whole."""
 
-    def take(t: Tensor) -> Tensor:
-        return t.detach()[index.to(t.device)] if t.ndim and len(t) == n else t.detach().clone()
+    def take(part: Part) -> Part:
+        if isinstance(part, PackedSequence):
+            return take_sequences(part, index) if length(part) == n else part
+        return part.detach()[index.to(part.device)] if part.ndim and len(part) == n else part.detach().clone()
 
-    return map_tensors(take, tree)
+    return map_parts(take, tree)
 
 
 def row_keys(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Int[Tensor, " n"]:
     """A 63-bit hash of each row of the inputs; labels are no part of it."""
     n = row_count(args, kwargs)
     inputs = {k: v for k, v in kwargs.items() if k != "labels"}
-    aligned = [t.detach() for t in tensors_in((args, inputs)) if t.ndim and len(t) == n]
-    raw = [t.cpu().contiguous().reshape(n, t.numel() // max(n, 1)).view(torch.uint8).numpy() for t in aligned]
-    digests = (blake2b(b"".join(r[i].tobytes() for r in raw), digest_size=8).digest() for i in range(n))
+    raw = [_bytes_of_rows(part) for part in parts_in((args, inputs)) if length(part) == n]
+    digests = (blake2b(b"".join(rows[i] for rows in raw), digest_size=8).digest() for i in range(n))
     return torch.tensor([int.from_bytes(d, "big") >> 1 for d in digests], dtype=torch.int64)
+
+
+def _bytes_of_rows(part: Part) -> list[bytes]:
+    if isinstance(part, PackedSequence):  # as long as each sequence is, whatever it was packed with
+        t, lengths = padded(part)
+        return [_bytes_of_rows(row[None, :steps])[0] for row, steps in zip(t, lengths.tolist(), strict=True)]
+    t, n = part.detach(), len(part)
+    array = t.cpu().contiguous().reshape(n, t.numel() // max(n, 1)).view(torch.uint8).numpy()
+    return [row.tobytes() for row in array]
 
 
 def first_occurrences(keys: Int[Tensor, " n"], seen: set[int] | frozenset[int] = frozenset()) -> Int[Tensor, " k"]:
@@ -142,73 +185,6 @@ def first_occurrences(keys: Int[Tensor, " n"], seen: set[int] | frozenset[int] =
         if key not in seen:
             fresh.setdefault(key, position)
     return torch.tensor(list(fresh.values()), dtype=torch.int64)
-
-
-@dataclass(slots=True)
-class RowBuffer:
-    """Collects distinct inputs until it is full; the rows then stay the same for the whole run."""
-
-    capacity: int
-    max_bytes: int = MAX_BYTES
-    batches: list[Batch] = field(default_factory=list)
-    repeated: int = 0
-    """Rows passed over because their input was there already."""
-    _seen: set[int] = field(default_factory=set)
-    _bytes: int = 0
-    _since_fresh: int = 0
-    _pending: tuple[Batch, Int[Tensor, " k"], int] | None = None
-
-    @property
-    def n(self) -> int:
-        """Rows collected."""
-        return len(self._seen)
-
-    @property
-    def full(self) -> bool:
-        """Whether collecting is over: capacity or memory is reached, or a whole pass brought nothing new."""
-        no_more = self.n > 0 and self._since_fresh >= max(self.n, 512)
-        return self.n >= self.capacity or self._bytes >= self.max_bytes or no_more
-
-    def add(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Keep a copy of the rows that are new."""
-        self._pending = None
-        if self.full:
-            return
-        keys = row_keys(args, kwargs)
-        n = len(keys)
-        if n == 0:
-            return
-        fresh = first_occurrences(keys, self._seen)
-        self.repeated += n - len(fresh)
-        self._since_fresh = 0 if len(fresh) else self._since_fresh + n
-        if not len(fresh):
-            return
-        size = sum(t.numel() * t.element_size() for t in tensors_in((args, kwargs))) / n
-        fits = max(int((self.max_bytes - self._bytes) / size), 0 if self.batches else 2)
-        if fits < len(fresh):
-            self._bytes = self.max_bytes
-        fresh = fresh[: min(self.capacity - self.n, fits)]
-        if not len(fresh):
-            return
-        batch = Batch(take_rows(args, fresh, n), take_rows(kwargs, fresh, n), keys[fresh])
-        self.batches.append(batch)
-        self._bytes += int(size * len(fresh))
-        self._seen.update(batch.keys.tolist())
-        self._pending = (batch, fresh, n)
-
-    def label(self, y: Tensor | None) -> None:
-        """Give the rows of the last :meth:`add` their targets, aligned with that whole batch; None takes them back."""
-        if self._pending is None:
-            return
-        batch, fresh, n = self._pending
-        if y is None:
-            batch.y = None
-        elif y.ndim and len(y) == n:
-            batch.y = take_rows(y, fresh, n)
-
-    def measurable(self) -> list[Batch]:
-        """The batches that have targets, or all when none has: a forward without a loss must not void I(T;Y)."""
-        return [b for b in self.batches if b.y is not None] or self.batches
 
 
 def evenly_spaced(n: int, k: int) -> Int[Tensor, " k"]:
@@ -236,10 +212,34 @@ def stacked(parts: Sequence[Tensor], n: int) -> Tensor | str:
 def input_matrix(batches: Sequence[Batch]) -> Float[Tensor, "n dx"] | None:
     """The first floating input of each row, flattened, at most ``MAX_FEATURES`` wide; None when shapes differ."""
     floats = [_first_floats(b) for b in batches]
-    x = join([None if f is None else f.reshape(len(f), -1).float() for f in floats])
-    return x if x is None or x.shape[1] <= MAX_FEATURES else orthonormal_buckets(x, MAX_FEATURES)
+    if len({None if f is None else f.shape[1:] for f in floats}) > 1:
+        return None
+    return join([None if f is None else _narrow(f.reshape(len(f), -1).float()) for f in floats])
+
+
+def _narrow(x: Tensor) -> Tensor:
+    return x if x.shape[1] <= MAX_FEATURES else orthonormal_buckets(x, MAX_FEATURES)
 
 
 def _first_floats(batch: Batch) -> Tensor | None:
-    aligned = (t for t in tensors_in((batch.args, batch.kwargs)) if t.ndim and len(t) == batch.n)
-    return next((t for t in aligned if t.is_floating_point()), None)
+    aligned = (p for p in parts_in((batch.args, batch.kwargs)) if length(p) == batch.n)
+    tensors = (padded(p)[0] if isinstance(p, PackedSequence) else p for p in aligned)
+    return next((t for t in tensors if t.is_floating_point()), None)
+
+
+def first_rows(batches: Sequence[Batch], n: int) -> list[Batch]:
+    """The first ``n`` rows; a batch that is needed whole is not copied."""
+    kept: list[Batch] = []
+    for batch in batches:
+        if n <= 0:
+            break
+        kept.append(batch if batch.n <= n else batch.rows(0, n))
+        n -= batch.n
+    return kept
+
+
+def chunks(batches: Sequence[Batch], size: int) -> Iterator[Batch]:
+    """Copies of all rows in order, at most ``size`` at a time: what runs may write to its inputs."""
+    for batch in batches:
+        for start in range(0, batch.n, size):
+            yield batch.rows(start, min(start + size, batch.n))

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
+from ibprobe.capture.buffer import RowBuffer
 from ibprobe.capture.data import distinct_batches
 from ibprobe.capture.passes import Draws
-from ibprobe.capture.replay import replay
-from ibprobe.capture.rows import Batch, RowBuffer, RowSet
+from ibprobe.capture.replay import Known, replay
+from ibprobe.capture.rows import ROWS_BYTES, Batch, RowSet, Sighting
 from ibprobe.capture.views import View
 from ibprobe.errors import NoRows
 
@@ -18,6 +20,9 @@ from ibprobe.errors import NoRows
 @runtime_checkable
 class Source(Protocol):
     """Gathers rows while training goes on and hands out aligned ones."""
+
+    sightings: tuple[Sighting, ...]
+    """What was seen of each layer when rows were taken last."""
 
     def open(self) -> None:
         """Register what hooks are needed."""
@@ -41,9 +46,20 @@ class Source(Protocol):
     def close(self) -> None:
         """Remove every hook."""
 
+    def bytes_held(self) -> int:
+        """Memory of the inputs or rows that are kept."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What is kept, in plain containers."""
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from there."""
+
 
 class ReplaySource:
     """Keeps inputs (or takes a probe set) and runs them through the model when rows are wanted.
+
+    It does not keep the model alive; a layer that is the model itself is held by it only.
 
     Raises:
         BadInput: the probe set is no data.
@@ -60,8 +76,10 @@ class ReplaySource:
         all_there_is: bool = False,
         draws: Draws = Draws(),  # noqa: B008 (it is frozen)
     ) -> None:
-        self._model, self._layers, self._view, self._draws = model, layers, view, draws
-        self._buffer = RowBuffer(rows)
+        self._root, self._view, self._draws = weakref.ref(model), view, draws
+        self._layers = {name: None if m is model else m for name, m in layers.items()}
+        self._buffer, self._known = RowBuffer(rows), Known()
+        self.sightings: tuple[Sighting, ...] = ()
         self._splits: dict[str, tuple[list[Batch], int]] = {}
         if probe_set is not None:
             named = probe_set if _is_splits(probe_set) else {"probe_set": probe_set}
@@ -69,24 +87,12 @@ class ReplaySource:
                 split: distinct_batches(data, rows, all_there_is=all_there_is) for split, data in named.items()
             }
 
-    sightings: Any = ()
-
-    def bytes_held(self) -> int:
-        """Provisional."""
-        return 0
-
-    def state_dict(self) -> dict[str, Any]:
-        """Provisional."""
-        return {}
-
-    def load_state_dict(self, state: Any) -> None:
-        """Provisional."""
-
     def open(self) -> None:
         """Nothing is registered between replays."""
 
     def see_inputs(self, args: tuple[Any, ...], kwargs: dict[str, Any], step: int) -> None:
         """Keep the inputs that are new until there are enough."""
+        self._known.conditions.see(args, kwargs)
         if not self._splits:
             self._buffer.add(args, kwargs)
 
@@ -97,30 +103,57 @@ class ReplaySource:
 
     def want(self) -> bool:
         """Ready once the buffer is full, or at once with a probe set."""
-        return (bool(self._splits) or self._buffer.full) and not _is_lazy(self._model)
+        model = self._root()
+        return (bool(self._splits) or self._buffer.full) and model is not None and not _is_lazy(model)
 
     def take(self, step: int) -> list[RowSet]:
         """Replay every split through the model as it is now."""
-        splits = self._splits or {"train": (self._buffer.measurable(), 0)}
-        if _is_lazy(self._model) or not any(batches for batches, _ in splits.values()):
+        model, splits = self._root(), self._splits or {"train": (self._buffer.measurable(), 0)}
+        if model is None:
+            raise NoRows("the model is gone, so there is nothing to measure: keep a reference to it while it is probed")
+        if _is_lazy(model) or not any(batches for batches, _ in splits.values()):
             raise NoRows(
                 "no inputs with rows were seen: the model was not called in training mode; call it, or pass "
                 "probe_set=(x, y)"
             )
-        return [
-            replay(
-                self._model,
-                self._layers,
-                batches,
-                view=self._view,
-                split=split,
-                mode="replay",
-                step=step,
-                dropped=gone,
-                draws=self._draws,
-            )
-            for split, (batches, gone) in splits.items()
-        ]
+        taken = [self._replay(model, step, split, len(splits)) for split in splits]
+        self.sightings = tuple(seen for rows in taken for seen in rows.sightings)
+        return taken
+
+    def _replay(self, model: nn.Module, step: int, split: str, splits: int) -> RowSet:
+        batches, gone = self._splits.get(split) or (self._buffer.measurable(), 0)
+        return replay(
+            model,
+            {name: model if m is None else m for name, m in self._layers.items()},
+            batches,
+            view=self._view,
+            split=split,
+            mode="replay",
+            step=step,
+            dropped=gone,
+            draws=self._draws,
+            known=self._known,
+            room=ROWS_BYTES // splits,
+        )
+
+    def bytes_held(self) -> int:
+        """Memory that the inputs take which are kept for replays."""
+        kept = (batches for batches, _ in self._splits.values()) if self._splits else (self._buffer.batches,)
+        return sum(batch.bytes for batches in kept for batch in batches)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The inputs that were collected and what is known of training's forwards, in plain containers.
+
+        Inputs of a type that cannot be kept so are left out, which ``inputs_left_out`` says; they are collected anew.
+        """
+        inputs, why = (None, "a probe set is given") if self._splits else self._buffer.state_dict()
+        return {"inputs": inputs, "inputs_left_out": why, "conditions": self._known.conditions.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take up what :meth:`state_dict` gave: the same rows are measured again."""
+        self._known.conditions.load_state_dict(state["conditions"])
+        if state["inputs"] is not None and not self._splits:
+            self._buffer.load_state_dict(state["inputs"])
 
     def close(self) -> None:
         """Nothing is registered between replays."""

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from ibprobe.capture.gathered import Pass, gathered
+from ibprobe.capture.layers import why_not_run
 from ibprobe.capture.randomness import Randomness
 from ibprobe.capture.replay import couples_rows
 from ibprobe.capture.rows import ROWS_BYTES, RowSet, Sighting, row_count
@@ -173,7 +174,8 @@ class StreamSource:
                 "no rows were copied from training forwards yet; mode='stream' copies from steps that every= selects, "
                 "and a model that was compiled before the probe was attached runs no hooks"
             )
-        rows = gathered(passes, list(self._layers), failed, self._ran, self._rows)
+        asked = {name: why_not_run(layer) for name, r in self._layers.items() if (layer := r()) is not None}
+        rows = gathered(passes, asked, failed, self._ran, self._rows)
         self.sightings = rows.sightings
         return [rows]
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import weakref
 from collections import Counter
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any, Protocol, no_type_check, runtime_checkable
 
 import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
+from ibprobe.capture.autocast import autocast_here
 from ibprobe.capture.compiled import only_inside_graphs, register, send
 from ibprobe.errors import BadInput
 
@@ -99,7 +100,8 @@ class Tap(_Hook):
     def _pass_on(self, kwargs: dict[str, Any], output: Any) -> None:
         receiver = self._receiver()
         if receiver is not None and _is_real():
-            _plainly(receiver.receive, self._layer, kwargs, output)
+            with _own_precision() if torch._C._is_any_autocast_enabled() else nullcontext():
+                _plainly(receiver.receive, self._layer, kwargs, output)
 
 
 @no_type_check  # compilers read it
@@ -139,13 +141,18 @@ class PreTap(_Hook):
             return
         if torch.compiler.is_compiling():
             if not _exporting():
-                send(self._number, (args, kwargs) if self._only is None else self._only(args, kwargs))
+                given = (args, kwargs) if self._only is None else self._only(args, kwargs)
+                send(self._number, (*given, autocast_here()))
         elif switch.on:
             self._pass_on(*((args, kwargs) if self._only is None else self._only(args, kwargs)))
 
     def arrive(self, tree: tuple[Any, ...]) -> None:
-        """The same from within a compiled graph."""
-        self._pass_on(*tree)
+        """The same from within a compiled graph, which runs with its casts made and autocast off."""
+        args, kwargs, autocast = tree
+        with ExitStack() as stack:
+            for kind, dtype in autocast.items():
+                stack.enter_context(torch.autocast(kind, getattr(torch, dtype), cache_enabled=False))
+            self._pass_on(args, kwargs)
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _pass_on(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -169,23 +176,23 @@ def _is_real() -> bool:
     )
 
 
-_AUTOCAST = ("cpu", "cuda", "mps", "xpu")
-
-
 def _plainly(call: Callable[..., None], *args: Any) -> None:
-    """Our own arithmetic: without gradients, in the precision of what came, giving tensors of the ordinary kind."""
-    if not (torch.is_inference_mode_enabled() or torch._C._is_any_autocast_enabled()):
+    """Our own arithmetic: without gradients, and giving tensors of the ordinary kind."""
+    if torch.is_inference_mode_enabled():
+        with torch.inference_mode(False), torch.no_grad():  # in this order: leaving it switches gradients on
+            call(*args)
+    else:
         with torch.no_grad():
             call(*args)
-        return
-    lowered = [kind for kind in _AUTOCAST if torch.is_autocast_enabled(kind)]
+
+
+@contextmanager
+def _own_precision() -> Iterator[None]:
+    """What is computed of an output is computed in the precision that it has, and not in what training lowers to."""
     with ExitStack() as stack:
-        if torch.is_inference_mode_enabled():
-            stack.enter_context(torch.inference_mode(False))
-        for kind in lowered:
+        for kind in autocast_here():
             stack.enter_context(torch.autocast(kind, enabled=False))
-        stack.enter_context(torch.no_grad())  # last, for leaving inference mode switches gradients on
-        call(*args)
+        yield
 
 
 class CallCounter:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 
+from ibprobe.capture.packed import padded, real_steps
 from ibprobe.errors import BadInput
 
 if TYPE_CHECKING:
@@ -53,6 +56,12 @@ class Layout:
 
 _DEFAULT = Layout()
 
+UNMASKED = "mean over unmasked tokens"
+"""Name of the view that leaves padding out."""
+
+_SCRATCH = 2**24
+"""Numbers that a projection copies at a time."""
+
 
 def layouts(model: nn.Module, layers: Mapping[str, nn.Module]) -> dict[str, Layout]:
     """The layout of each layer: its own modules tell, or the last ones defined before it."""
@@ -75,12 +84,10 @@ def check_view(view: object) -> None:
         raise BadInput(f"view= is one of {known}, or a function from an output tensor to rows (n, d); got {view!r}")
 
 
-def pick_tensor(output: Any) -> Tensor | None:
-    """The tensor that stands for an output: itself, ``last_hidden_state``, ``logits``, or the first one."""
-    if isinstance(output, Tensor):
+def pick_tensor(output: Any) -> Tensor | PackedSequence | None:
+    """What stands for an output: the tensor itself, ``last_hidden_state``, ``logits``, or the first one."""
+    if isinstance(output, Tensor | PackedSequence):
         return output
-    if isinstance(output, nn.utils.rnn.PackedSequence):
-        return None
     for key in ("last_hidden_state", "logits"):
         named = output.get(key) if isinstance(output, Mapping) else getattr(output, key, None)
         if isinstance(named, Tensor):
@@ -113,7 +120,22 @@ def to_rows(
     t = pick_tensor(output)
     if t is None:
         raise BadInput(f"its output is a {type(output).__name__} without a tensor that has rows")
-    if t.is_nested:
+    with _without_autocast(t):
+        return _to_rows(t, n, mask, view, layout)
+
+
+def _without_autocast(t: Tensor | PackedSequence) -> AbstractContextManager[object]:
+    """A view is computed in the precision of what it is given, wherever the forward pass runs."""
+    kind = t.data.device.type
+    on = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+    return torch.autocast(kind, enabled=False) if on else nullcontext()
+
+
+def _to_rows(t: Tensor | PackedSequence, n: int, mask: Tensor | None, view: View, layout: Layout) -> tuple[Tensor, str]:
+    if isinstance(t, PackedSequence):
+        t, lengths = padded(t)
+        mask, layout = real_steps(t, lengths), _DEFAULT
+    elif t.is_nested:
         t = t.to_padded_tensor(0.0)
         mask = None if mask is None else mask[:, : t.shape[1]]
     if callable(view):
@@ -167,11 +189,18 @@ def _positions_to_rows(t: Tensor, layout: Layout, mask: Tensor | None, view: Vie
     if not t.is_floating_point() and not t.is_complex():
         t = t.float()
     if channels_first:
-        return t.flatten(2).mean(2), "mean over space"
+        t = t.flatten(2)
+        return t.mean(2, dtype=_summed_in(t, t.shape[2])), "mean over space"
+    dtype = _summed_in(t, t.shape[1])
     if mask is None or mask.shape != t.shape[:2]:
-        return t.mean(1), "mean over tokens"
+        return t.mean(1, dtype=dtype), "mean over tokens"
     weight = mask.to(t).unsqueeze(2)
-    return (t * weight).sum(1) / weight.sum(1).clamp_min(1), "mean over unmasked tokens"
+    return (t * weight).sum(1, dtype=dtype) / weight.sum(1, dtype=dtype).clamp_min(1), UNMASKED
+
+
+def _summed_in(t: Tensor, positions: int) -> torch.dtype:
+    """Single precision for means of halves, which are finer than what they are taken of; one position is as it was."""
+    return torch.float32 if positions > 1 and t.dtype in (torch.float16, torch.bfloat16) else t.dtype
 
 
 def token_mask(kwargs: Mapping[str, Any]) -> Tensor | None:
@@ -194,9 +223,12 @@ def orthonormal_buckets(rows: Float[Tensor, "n d"], k: int) -> Float[Tensor, "n 
     d = rows.shape[1]
     generator = torch.Generator().manual_seed(d)
     order = torch.randperm(d, generator=generator).to(rows.device)
-    wide = rows if rows.dtype == torch.float64 else rows.float()  # sums in half precision would lose the small units
-    sign = (torch.randint(0, 2, (d,), generator=generator) * 2 - 1).to(wide)
+    sign = (torch.randint(0, 2, (d,), generator=generator) * 2 - 1).to(rows.device)
     bucket = torch.arange(d, device=rows.device) % k
-    size = torch.bincount(bucket, minlength=k).to(wide)
-    sums = wide.new_zeros(len(rows), k).index_add_(1, bucket, wide[:, order] * sign)
-    return (sums / size.sqrt()).to(rows.dtype)
+    size = torch.bincount(bucket, minlength=k)
+    wide = torch.promote_types(rows.dtype, torch.float32)  # sums in half precision would lose the small units
+    sums = rows.new_zeros(len(rows), k, dtype=wide)
+    step = max(_SCRATCH // d, 1)
+    for into, part in zip(torch.split(sums, step), torch.split(rows, step), strict=True):
+        into.index_add_(1, bucket, part.to(wide)[:, order] * sign)
+    return sums.div_(size.to(wide).sqrt()).to(rows.dtype)

@@ -6,11 +6,10 @@ from torch import Tensor
 
 from ibprobe.capture.rows import (
     Batch,
-    RowBuffer,
     first_occurrences,
     input_matrix,
     join,
-    map_tensors,
+    map_parts,
     row_count,
     row_keys,
     stacked,
@@ -25,9 +24,9 @@ def column(*values: float) -> Tensor:
     return torch.tensor(values)[:, None]
 
 
-def test_map_tensors_keeps_the_structure_around_the_tensors() -> None:
+def test_map_parts_keeps_the_structure_around_the_tensors() -> None:
     tree = {"a": Pair(torch.ones(1), "text"), "b": [torch.ones(1), (None, 2)]}
-    doubled = map_tensors(lambda t: t * 2, tree)
+    doubled = map_parts(lambda t: t * 2, tree)
     assert doubled == {"a": Pair(torch.tensor([2.0]), "text"), "b": [torch.tensor([2.0]), (None, 2)]}
     assert len(tensors_in(tree)) == 2
 
@@ -64,54 +63,6 @@ def test_keys_work_for_every_dtype_and_for_rows_without_numbers(dtype: torch.dty
 def test_first_occurrences_leave_out_what_was_seen() -> None:
     assert first_occurrences(torch.tensor([5, 7, 5, 9, 7])).tolist() == [0, 1, 3]
     assert first_occurrences(torch.tensor([5, 7, 9]), {7}).tolist() == [0, 2]
-
-
-def test_the_buffer_keeps_distinct_rows_with_their_own_labels() -> None:
-    buffer = RowBuffer(capacity=4)
-    for x in (column(3, 1, 3), column(1, 2), column(4, 5, 6)):
-        buffer.add((x,), {})
-        buffer.label(x[:, 0].long() * 10)
-    kept = torch.cat([b.args[0] for b in buffer.batches])[:, 0]
-    assert kept.tolist() == [3, 1, 2, 4]
-    assert torch.equal(join([b.y for b in buffer.batches]), kept.long() * 10)
-    assert (buffer.n, buffer.repeated, buffer.full) == (4, 2, True)
-
-
-def test_labels_of_another_length_are_not_taken() -> None:
-    buffer = RowBuffer(capacity=4)
-    buffer.add((column(1, 2),), {})
-    buffer.label(torch.zeros(3))
-    buffer.label(torch.tensor(1.0))
-    assert buffer.batches[0].y is None
-
-
-def test_a_forward_without_labels_does_not_void_the_labels_of_the_others() -> None:
-    buffer = RowBuffer(capacity=10)
-    buffer.add((column(1, 2),), {})
-    assert [b.n for b in buffer.measurable()] == [2]
-    buffer.add((column(3, 4, 5),), {})
-    buffer.label(torch.zeros(3))
-    assert [b.n for b in buffer.measurable()] == [3]
-
-
-def test_collecting_ends_when_a_whole_pass_brings_nothing_new() -> None:
-    buffer, x = RowBuffer(capacity=2048), torch.randn(256, 2)
-    for _ in range(3):
-        assert not buffer.full
-        buffer.add((x,), {})
-    assert buffer.full
-    assert (buffer.n, buffer.repeated) == (256, 512)
-
-
-def test_huge_inputs_reduce_the_rows_and_not_the_memory_limit() -> None:
-    buffer = RowBuffer(capacity=100, max_bytes=4000)
-    buffer.add((torch.randn(8, 100),), {})
-    assert (buffer.n, buffer.full) == (8, False)
-    buffer.add((torch.randn(8, 100),), {})
-    assert (buffer.n, buffer.full) == (10, True)
-    first_is_huge = RowBuffer(capacity=100, max_bytes=4000)
-    first_is_huge.add((torch.randn(64, 100),), {})
-    assert (first_is_huge.n, first_is_huge.full) == (10, True)
 
 
 def test_join_refuses_missing_parts_and_different_widths() -> None:

@@ -102,7 +102,6 @@ def test_the_tensor_is_found_in_tuples_dictionaries_and_objects() -> None:
     assert pick_tensor({"loss": torch.ones(()), "last_hidden_state": T}) is T
     assert pick_tensor({"any": T}) is T
     assert pick_tensor(Output()) is T
-    assert pick_tensor(nn.utils.rnn.pack_sequence([torch.ones(2)])) is None
 
 
 def test_masks_are_true_where_a_token_counts() -> None:

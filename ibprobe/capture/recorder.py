@@ -1,0 +1,115 @@
+"""Receives the layers of one forward pass after another, into memory that holds the rows of all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor, nn
+
+from ibprobe.capture.layers import why_not_run
+from ibprobe.capture.rows import Batch, Sighting
+from ibprobe.capture.taps import CallCounter
+from ibprobe.capture.views import UNMASKED, Layout, View, pick_tensor, to_rows, token_mask
+from ibprobe.errors import BadInput
+
+
+class Recorder:
+    """Copies rows of layers, each call of a module for itself.
+
+    Args:
+        total: rows of all passes.
+        view: how outputs become rows.
+        axes: the layout of each layer.
+    """
+
+    def __init__(self, total: int, view: View, axes: Mapping[str, Layout]) -> None:
+        self.seen: dict[str, Seen] = {}
+        self._total, self._view, self._axes = total, view, axes
+        self._calls = CallCounter()
+        self._start = self._n = 0
+        self._mask: Tensor | None = None
+
+    def begin(self, batch: Batch) -> None:
+        """A forward pass begins."""
+        self._calls.restart()
+        self._start += self._n
+        self._n, self._mask = batch.n, token_mask(batch.kwargs)
+
+    def receive(self, layer: str, kwargs: Mapping[str, Any], output: Any) -> None:
+        """Copy a layer's rows."""
+        seen = self.seen.setdefault(self._calls.name(layer), Seen(layer))
+        own = token_mask(kwargs)
+        mask = self._mask if own is None else own
+        seen.look_at(output)
+        try:
+            rows, seen.view = to_rows(output, n=self._n, mask=mask, view=self._view, layout=self._axes[layer])
+        except BadInput as e:
+            seen.why = str(e)
+        else:
+            seen.keep(rows, self._start, self._total)
+
+    @property
+    def rows(self) -> dict[str, Tensor]:
+        """The layers that have a row for each input."""
+        return {n: s.t for n, s in self.seen.items() if s.t is not None and not s.missing(self._total)}
+
+    @property
+    def bytes_a_row(self) -> int:
+        """Of all layers together."""
+        return sum(t.shape[1] * t.element_size() for t in self.rows.values())
+
+    def sightings(self, layers: Mapping[str, nn.Module]) -> tuple[Sighting, ...]:
+        """What was seen of each call of the layers, and of those that were not called."""
+        calls = [seen.layer for seen in self.seen.values()]
+        found = [s.sighting(name, calls.count(s.layer), self._total) for name, s in self.seen.items()]
+        never = (name for name in layers if name not in calls)
+        return (*found, *(Sighting(n, why=f"its forward did not run: {why_not_run(layers[n])}") for n in never))
+
+
+@dataclass(slots=True)
+class Seen:
+    """One call of a module, in all passes."""
+
+    layer: str
+    t: Tensor | None = None
+    rows: int = 0
+    view: str = ""
+    shape: tuple[int, ...] = ()
+    dtype: str = ""
+    why: str = ""
+    widths: set[int] = field(default_factory=set)
+
+    def look_at(self, output: Any) -> None:
+        """Note what came, before the view."""
+        t = pick_tensor(output)
+        if t is not None:
+            data = t.data
+            self.shape = () if data.is_nested else tuple(data.shape)
+            self.dtype = str(data.dtype).removeprefix("torch.")
+
+    def keep(self, rows: Tensor, start: int, total: int) -> None:
+        """Copy rows to their place."""
+        n, width = rows.shape
+        self.widths.add(width)
+        self.rows += n
+        if self.t is None:
+            self.t = rows.new_empty(total, width)
+        if width == self.t.shape[1]:
+            self.t[start : start + n] = rows
+
+    def missing(self, total: int) -> str:
+        """Why there is no row for each input; empty when there is."""
+        if self.why or self.rows != total:
+            return self.why or "it ran in some forward passes only"
+        if len(self.widths) > 1:
+            least, most = min(self.widths), max(self.widths)
+            return f"its rows have {least} to {most} features in different passes; view= can make them equal"
+        return ""
+
+    def sighting(self, name: str, calls: int, total: int) -> Sighting:
+        """As it is kept with the rows."""
+        why = self.missing(total)
+        rows = 0 if why else self.rows
+        return Sighting(name, calls, self.shape, self.dtype, self.view, rows, self.view == UNMASKED, why)
