@@ -80,7 +80,7 @@ def _table(layers: Sequence[Sighting]) -> Table:
     for s in layers:
         shape = "×".join(map(str, s.shape))
         table.add_row(
-            s.layer, str(s.calls), shape, s.dtype.removeprefix("torch."), s.view, str(s.rows),
+            s.layer, str(s.calls), shape, s.dtype, s.view, str(s.rows),
             "yes" if s.masked else "", s.why,
         )  # fmt: skip
     return table

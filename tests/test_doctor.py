@@ -21,8 +21,11 @@ class Parts(nn.Module):
         return self.attention(h, h, h)[0].mean(1)
 
 
+MODEL = Parts()
+
+
 def parts(**options: object) -> IBProbe:
-    return quiet_probe(Parts(), ["fc", "unused", "attention", "attention.out_proj"], probe_set=(X, Y), **options)
+    return quiet_probe(MODEL, ["fc", "unused", "attention", "attention.out_proj"], probe_set=(X, Y), **options)
 
 
 def test_each_call_of_a_layer_has_a_line_with_what_was_seen() -> None:
@@ -31,7 +34,7 @@ def test_each_call_of_a_layer_has_a_line_with_what_was_seen() -> None:
     assert (fc.calls, fc.shape, fc.dtype, fc.view, fc.rows, fc.masked) == (
         2,
         (64, 4),
-        "torch.float32",
+        "float32",
         "as is",
         64,
         False,

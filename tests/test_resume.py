@@ -121,14 +121,16 @@ def test_a_state_of_another_measurement_is_refused(options: dict[str, Any], word
 
 
 def test_a_state_is_loaded_before_the_run_begins() -> None:
-    probe = quiet_probe(small_net()).attach()
+    model = small_net()
+    probe = quiet_probe(model).attach()
     with pytest.raises(BadInput, match="before attach"):
         probe.load_state_dict(probe.state_dict())
     probe.detach()
 
 
 def test_a_directory_that_holds_another_run_is_refused_when_the_run_begins(tmp_path: Path) -> None:
-    with quiet_probe(small_net(), run_dir=tmp_path / "run"):
+    model = small_net()
+    with quiet_probe(model, run_dir=tmp_path / "run"):
         pass
     with pytest.raises(BadRun, match=r"already holds a run.*load_state_dict"):
-        quiet_probe(small_net(), run_dir=tmp_path / "run").attach()
+        quiet_probe(model, run_dir=tmp_path / "run").attach()

@@ -5,6 +5,7 @@ import torch
 from helpers import hook_tables, identity_linear, small_net
 from torch import Tensor, nn
 
+from ibprobe.capture.layers import why_not_run
 from ibprobe.capture.rows import LayerRows
 from ibprobe.capture.sources import ReplaySource
 from ibprobe.capture.stream import StreamSource
@@ -173,7 +174,10 @@ def test_layers_that_do_not_run_in_every_pass_are_named() -> None:
     step(source, model, numbered(0, 4))
     step(source, model, numbered(4, 3))
     (rows,) = source.take(0)
-    assert rows.silent == ("b: its forward did not run", "a: it ran in some forward passes only")
+    assert rows.silent == (
+        "a: it ran in some forward passes only",
+        f"b: its forward did not run: {why_not_run(model.b)}",
+    )
 
 
 def test_closing_a_stream_removes_its_taps() -> None:

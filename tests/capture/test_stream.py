@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ibprobe import BadInput
 from ibprobe.capture import stream
+from ibprobe.capture.layers import why_not_run
 from ibprobe.capture.rows import Sighting
 from ibprobe.capture.stream import StreamSource
 from ibprobe.capture.taps import PreTap
@@ -84,7 +85,7 @@ def test_each_layer_is_described() -> None:
     assert rows.sightings == (
         Sighting("a", 2, (5, 6, 3), "float32", view, 5, True),
         Sighting("a#2", 2, (5, 6, 3), "float32", view, 5, True),
-        Sighting("never", why="its forward did not run"),
+        Sighting("never", why=f"its forward did not run: {why_not_run(model.never)}"),
     )
     assert source.sightings == rows.sightings
 
