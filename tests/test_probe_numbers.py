@@ -122,7 +122,7 @@ def test_a_layer_that_never_runs_is_an_event_and_not_an_error(mode: str) -> None
     with quiet_probe(model, mode=mode, every=1, loss=loss, optimizer=optimizer) as probe:
         train(model, batches(), loss, optimizer)
     assert probe.estimates.layers == ["used"]
-    assert "unused: its forward did not run" in {e.why for e in probe.estimates.events}
+    assert any(e.why.startswith("unused: its forward did not run") for e in probe.estimates.events)
 
 
 class Tokens(nn.Module):

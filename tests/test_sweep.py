@@ -66,9 +66,9 @@ def test_a_size_of_the_sweep_is_what_measuring_at_it_gives() -> None:
 def test_the_model_runs_once_and_is_left_as_it_was() -> None:
     model = nn.Sequential(identity_linear(16), nn.BatchNorm1d(16))
     before, calls = {k: v.clone() for k, v in model.state_dict().items()}, []
-    model.register_forward_hook(lambda *_: calls.append(1))
+    model.register_forward_pre_hook(lambda _, args: calls.append(len(args[0])))
     sigma_sweep(model, X, rows=256)
-    assert len(calls) == 2  # the first batch runs twice, to see what draws
+    assert calls == [64] * 5  # the first rows run twice, to see what draws
     assert same(dict(model.state_dict()), before)
 
 

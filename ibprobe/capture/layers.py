@@ -35,6 +35,18 @@ def unwrap(model: nn.Module) -> nn.Module:
             return model
 
 
+def named_modules(model: nn.Module) -> dict[str, nn.Module]:
+    """Every module under the user's own name: a compiled part has the name that it had before."""
+    found: dict[str, nn.Module] = {}
+    for name, module in model.named_modules():
+        found.setdefault(name.replace("._orig_mod", ""), module)
+    return found
+
+
+def _children(module: nn.Module) -> list[nn.Module]:
+    return list(unwrap(module).children())
+
+
 def select_layers(model: nn.Module, spec: LayerSpec = "auto") -> dict[str, nn.Module]:
     """Resolve a layer specification to named modules.
 
@@ -63,15 +75,15 @@ def select_layers(model: nn.Module, spec: LayerSpec = "auto") -> dict[str, nn.Mo
     if scripted:
         raise BadInput(f"layer {scripted[0]!r} is a scripted module, which takes no hooks; name others")
     # Forward order is only known when the model runs; definition order is the better guess until then.
-    return {name: module for name, module in model.named_modules() if name in found}
+    return {name: module for name, module in named_modules(model).items() if name in found}
 
 
 def _matching(model: nn.Module, item: object) -> dict[str, nn.Module]:
-    modules = {name: m for name, m in model.named_modules() if name}
+    modules = {name: m for name, m in named_modules(model).items() if name}
     if isinstance(item, type) and issubclass(item, nn.Module):
-        found = {name: m for name, m in modules.items() if isinstance(m, item)}
+        found = {name: m for name, m in modules.items() if isinstance(unwrap(m), item)}
         if not found:
-            raise UnknownName("module of class", item.__name__, {type(m).__name__ for m in modules.values()})
+            raise UnknownName("module of class", item.__name__, {type(unwrap(m)).__name__ for m in modules.values()})
         return found
     if not isinstance(item, str):
         raise BadInput(f"a layer is a name, a pattern or a module class; got {item!r}")
@@ -88,10 +100,11 @@ def _fits(name: str, pattern: str) -> bool:
 
 def _auto(model: nn.Module) -> dict[str, nn.Module]:
     """Repeated blocks if there are any, else activations, else weighted layers; and always the head."""
-    takes_hooks = {n: m for n, m in model.named_modules() if not isinstance(m, torch.jit.ScriptModule)}
-    leaves = {n: m for n, m in takes_hooks.items() if not any(True for _ in m.children())}
-    weighted = {n: m for n, m in leaves.items() if isinstance(m, _WEIGHTED) and not isinstance(m, _NEVER_CALLED)}
-    body = _blocks(model) or {n: m for n, m in leaves.items() if isinstance(m, _ACTIVATIONS)} or weighted
+    takes_hooks = {n: m for n, m in named_modules(model).items() if not isinstance(m, torch.jit.ScriptModule)}
+    leaves = {n: m for n, m in takes_hooks.items() if not _children(m)}
+    kinds = {n: unwrap(m) for n, m in leaves.items()}
+    weighted = {n: leaves[n] for n, m in kinds.items() if isinstance(m, _WEIGHTED) and not isinstance(m, _NEVER_CALLED)}
+    body = _blocks(model) or {n: leaves[n] for n, m in kinds.items() if isinstance(m, _ACTIVATIONS)} or weighted
     if not body:
         raise BadInput('layers="auto" found no block, activation or weighted layer; name the modules to measure')
     head = {n: m for n, m in list(weighted.items())[-1:] if not _inside(n, body)}
@@ -102,13 +115,16 @@ def _auto(model: nn.Module) -> dict[str, nn.Module]:
 def _blocks(model: nn.Module) -> dict[str, nn.Module]:
     """Members of containers that hold composite modules of one class: two or more, or a list of blocks with one."""
     found: dict[str, nn.Module] = {}
-    for name, module in model.named_modules():
+    for name, module in named_modules(model).items():
+        module = unwrap(module)
         if not isinstance(module, nn.ModuleList | nn.Sequential) or _inside(name, found):
             continue
-        composite = {c: m for c, m in module.named_children() if any(True for _ in m.children())}
+        composite = {c: m for c, m in module.named_children() if _children(m)}
         enough = 1 if isinstance(module, nn.ModuleList) else 2
-        if len(composite) >= enough and len({type(m) for m in composite.values()}) == 1:
-            if all(isinstance(m, nn.Sequential) for m in composite.values()) and _has_blocks(composite.values()):
+        if len(composite) >= enough and len({type(unwrap(m)) for m in composite.values()}) == 1:
+            if all(isinstance(unwrap(m), nn.Sequential) for m in composite.values()) and _has_blocks(
+                map(unwrap, composite.values())
+            ):
                 continue
             found |= {f"{name}.{c}" if name else c: m for c, m in composite.items()}
     return found

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
+from ibprobe.capture.layers import unwrap
 from ibprobe.capture.packed import padded, real_steps
 from ibprobe.errors import BadInput
 
@@ -59,7 +60,7 @@ _DEFAULT = Layout()
 UNMASKED = "mean over unmasked tokens"
 """Name of the view that leaves padding out."""
 
-_SCRATCH = 2**24
+_SCRATCH = 2**20
 """Numbers that a projection copies at a time."""
 
 
@@ -70,7 +71,7 @@ def layouts(model: nn.Module, layers: Mapping[str, nn.Module]) -> dict[str, Layo
     for name, layer in layers.items():
         before = order[: next(i for i, m in enumerate(order) if m is layer)]
         telling = (m for m in reversed([*before, *layer.modules()]) if isinstance(m, _CHANNELS_FIRST + _CHANNELS_LAST))
-        sequence_first = isinstance(layer, _SEQUENCE) and any(
+        sequence_first = isinstance(unwrap(layer), _SEQUENCE) and any(
             getattr(m, "batch_first", True) is False for m in layer.modules()
         )
         found[name] = Layout(isinstance(next(telling, None), _CHANNELS_FIRST), sequence_first)

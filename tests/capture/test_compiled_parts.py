@@ -61,9 +61,10 @@ def trained(how: str, backend: str, snapshots: bool) -> tuple[list[Any], list[in
     return [t.tolist() for t in model.state_dict().values()], graphs
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
 @pytest.mark.parametrize("how", ["wrapped", "in place", "function"])
-@pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
 def test_snapshots_compile_nothing_and_recompile_nothing(how: str, backend: str) -> None:
     weights, graphs = trained(how, backend, snapshots=True)
     plain, alone = trained(how, backend, snapshots=False)

@@ -137,3 +137,19 @@ def test_scripted_modules_are_passed_over_and_refused_by_name() -> None:
         select_layers(model, ["0", "2"])
     with pytest.raises(BadInput, match="pass the module that was scripted"):
         select_layers(scripted)
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ("auto", ["layer1.0", "layer1.1", "layer2.0", "layer2.1", "fc"]),
+        (Block, ["layer1.0", "layer1.1", "layer2.0", "layer2.1"]),
+        ("layer1.*.relu", ["layer1.0.relu", "layer1.1.relu"]),
+    ],
+)
+def test_compiled_parts_keep_the_names_that_they_had(spec: Any, expected: list[str]) -> None:
+    model = Residual()
+    assert list(select_layers(model, spec)) == expected
+    model.layer1[0] = torch.compile(model.layer1[0], backend="eager")
+    model.layer2 = torch.compile(model.layer2, backend="eager")
+    assert list(select_layers(model, spec)) == expected
