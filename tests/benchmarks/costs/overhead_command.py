@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
+from statistics import median, quantiles
 from typing import Any
 
 import ibprobe
@@ -40,10 +40,10 @@ class Calibration:
 
 
 def calibrate(case: Case, device: str) -> Calibration:
-    """Time a few steps and the fastest of three snapshots: the first is cold, others may be disturbed."""
+    """Time steps (their lower quartile) and snapshots (the fastest): others are cold, or disturbed."""
     net = make(case, device)
     times = []
-    for _ in range(12):
+    for _ in range(24):
         start = time.perf_counter()
         net.step()
         net.settled()
@@ -53,7 +53,7 @@ def calibrate(case: Case, device: str) -> Calibration:
         start = time.perf_counter()
         ibprobe.measure(net.model, (net.x, net.y), estimator="channel")
         snapshots.append(time.perf_counter() - start)
-    return Calibration(median(times[2:]), min(snapshots))
+    return Calibration(quantiles(times[4:], n=4)[0], min(snapshots))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
