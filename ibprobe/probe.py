@@ -66,7 +66,8 @@ class IBProbe:
         passes: forward passes of layers that draw random numbers, 16 for example; with 1 their I(X;T̃) has an upper
             end only. For ``mode="replay"``, as the next one.
         train_mode: let dropout draw as in training; normalisation keeps to its running statistics.
-        budget: share of the run's time that measuring may take, or None for every scheduled step.
+        budget: how much longer the run may take for being watched, as a share of the training's own time; None for
+            every scheduled step.
         runtime: where it is worked on: ``inline``, while training waits; ``thread``, beside training on one processor;
             ``cuda-stream``, that thread on its own stream. A step that is due while another is worked on is left out
             and counted. ``auto`` is ``inline``.

@@ -46,15 +46,15 @@ def _log_spaced(step: int) -> bool:
 
 @dataclass(slots=True)
 class Budget:
-    """Keeps what measuring costs below a share of the run's time.
+    """Keeps what measuring costs below a share of the training time.
 
     What counts is all that slows training: seconds that training waits for the probe, and what work beside it takes
-    away from it. The first snapshot is on credit; after it, one starts only if its expected cost keeps the whole within
-    the share.
+    away from it. The first snapshot is on credit; after it, one starts only if its expected cost, and that of the last
+    one, keep the whole within the share.
     """
 
     share: float | None
-    """Allowed share of elapsed time, or None for every scheduled step."""
+    """Seconds allowed for each second of training itself, or None for every scheduled step."""
     spent: float = 0.0
     measured: int = 0
     skipped: int = 0
@@ -70,7 +70,9 @@ class Budget:
 
     def __post_init__(self) -> None:
         if self.share is not None and not (isinstance(self.share, int | float) and 0 < self.share <= 1):
-            raise BadInput(f"budget= is a share of the run's time in (0, 1], or None for no limit; got {self.share!r}")
+            raise BadInput(
+                f"budget= is a share of the training's time in (0, 1], or None for no limit; got {self.share!r}"
+            )
 
     def start(self) -> None:
         """The run's time counts from here."""
@@ -82,15 +84,20 @@ class Budget:
         """Seconds since :meth:`start`."""
         return 0.0 if self._started is None else self._clock() - self._started
 
-    def allows(self, kind: str) -> bool:
-        """Whether ``snapshot`` (rows and brackets) or ``critics`` fit now, at the cost that they last had."""
+    def allows(self, kind: str, *, last: bool = False) -> bool:
+        """Whether ``snapshot`` (rows and brackets) or ``critics`` fit now, at the cost that they last had.
+
+        Args:
+            kind: of the work.
+            last: whether the run ends with it; else the last snapshot, which is always taken, must fit as well.
+        """
         if self.share is None or (kind == "snapshot" and not self.measured):
             return True
         snapshot = self._last_cost.get("rows", 0.0) + self._last_cost.get("brackets", 0.0)
-        guess = _CRITICS_TO_SNAPSHOT * snapshot
-        cost = snapshot if kind == "snapshot" else self._last_cost.get("critics", guess)
-        running = 0.0 if self._paying_since is None else self._clock() - self._paying_since
-        return self.spent + running + cost <= self.share * self.elapsed
+        critics = self._last_cost.get("critics", _CRITICS_TO_SNAPSHOT * snapshot)
+        spent = self.spent if self._paying_since is None else self.spent + self._clock() - self._paying_since
+        after = spent + (snapshot if kind == "snapshot" else critics) + (0.0 if last else snapshot)
+        return after <= self.share * (self.elapsed - spent)
 
     def paying(self, kind: str) -> Payment:
         """Book how long a piece of work keeps training waiting, whether or not it succeeds; parts of it once only."""
@@ -125,15 +132,15 @@ class Budget:
     def summary(self) -> str:
         """One line for the end of a run."""
         due = self.measured + self.skipped + self.late
-        share = f"{100 * self.spent / self.elapsed:.1f} % of the run's time" if self.elapsed > 0 else "no time"
-        line = f"measured {self.measured} of {due} due steps, spent {share} ({self.spent:.1f} s)"
-        if self.early:
-            line += f"; {self.early} were due before there were enough rows"
-        if self.late:
-            line += f"; {self.late} were due while another was being worked on"
+        training = max(self.elapsed - self.spent, 0.0)
+        share = [f"{100 * self.spent / training:,.1f} %"] if training else []
+        share += [] if self.share is None else [f"budget {100 * self.share:g} %"]
+        line = f"measured {self.measured} of {due} due steps: {self.spent:.1f} s beside {training:.1f} s of training"
+        line += f" ({', '.join(share)})" if share else ""
+        for number, why in ((self.early, "there were enough rows"), (self.late, "another was done")):
+            line += f"; {number} were due before {why}" if number else ""
         if self.share is None:
             return line
-        line += f", budget {100 * self.share:g} %"
         if self.critics_skipped:
             line += f"; critics skipped {self.critics_skipped}×"
         return line + ("; to see more: a larger budget= or fewer rows=" if self.skipped or self.critics_skipped else "")

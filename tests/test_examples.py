@@ -43,6 +43,7 @@ def test_checkpoints_tell_true_labels_from_shuffled_ones() -> None:
     assert good > bad + 0.5
 
 
+@pytest.mark.slow
 def test_the_notebook_runs_and_was_saved_with_its_pictures() -> None:
     cells = json.loads((ROOT / "examples" / "plane.ipynb").read_text(encoding="utf-8"))["cells"]
     code = [cell for cell in cells if cell["cell_type"] == "code"]

@@ -78,7 +78,18 @@ def loaded() -> set[str]:
 
 @pytest.mark.parametrize(
     "heavy",
-    ["wandb", "sklearn", "transformers", "pandas", "altair", "lightning", "jaxtyping", "beartype", "matplotlib"],
+    [
+        "wandb",
+        "sklearn",
+        "transformers",
+        "pandas",
+        "altair",
+        "lightning",
+        "jaxtyping",
+        "beartype",
+        "matplotlib",
+        "torch._dynamo",
+    ],
 )
 def test_importing_ibprobe_does_not_import(heavy: str, loaded: set[str]) -> None:
     assert "ibprobe.probe" in loaded

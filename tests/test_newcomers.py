@@ -81,7 +81,8 @@ def test_a_run_without_steps_says_so_at_its_end(caplog: pytest.LogCaptureFixture
 
 
 def test_a_plain_probe_set_is_called_so() -> None:
-    probe = quiet_probe(nn.Sequential(nn.Linear(4, 4), nn.ReLU()), probe_set=torch.randn(600, 4))
+    model = nn.Sequential(nn.Linear(4, 4), nn.ReLU())
+    probe = quiet_probe(model, probe_set=torch.randn(600, 4))
     with probe:
         pass
     assert {e.split for e in probe.estimates} == {"probe_set"}

@@ -14,6 +14,7 @@ from torch import nn
 from ibprobe import Alert, IBProbe, load_run
 from ibprobe.capture.gathering import Gathering
 
+HEAD = nn.Linear(8, 2)
 X = torch.randn(64, 8, generator=torch.Generator().manual_seed(0))
 
 
@@ -67,14 +68,14 @@ def test_a_callback_that_fails_is_left_out_with_one_warning(caplog: pytest.LogCa
 
 def test_a_disarmed_probe_is_an_alert(monkeypatch: pytest.MonkeyPatch) -> None:
     heard: list[Alert] = []
-    with quiet_probe(nn.Linear(8, 2), probe_set=(X, None), on_flag=heard.append) as probe:
+    with quiet_probe(HEAD, probe_set=(X, None), on_flag=heard.append) as probe:
         monkeypatch.setattr(Gathering, "take", lambda *_: 1 / 0)
         probe.step()
     assert [a.flag for a in heard if a.flag == "disarmed"] == ["disarmed"]
 
 
 def test_curves_of_the_users_own_stand_beside_ours() -> None:
-    with quiet_probe(nn.Linear(8, 2), probe_set=(X, None)) as probe:
+    with quiet_probe(HEAD, probe_set=(X, None)) as probe:
         probe.log(0, loss=0.5, error=torch.tensor(0.25))
         probe.step()
         probe.log(loss=0.25)
@@ -87,7 +88,7 @@ def test_curves_of_the_users_own_stand_beside_ours() -> None:
 
 
 def test_what_is_no_number_is_left_out_with_one_warning(caplog: pytest.LogCaptureFixture) -> None:
-    with quiet_probe(nn.Linear(8, 2), probe_set=(X, None)) as probe, caplog.at_level(logging.WARNING):
+    with quiet_probe(HEAD, probe_set=(X, None)) as probe, caplog.at_level(logging.WARNING):
         for step in range(3):
             probe.log(step, loss="low", error=1.0)
     assert len([m for m in caplog.messages if "log(loss=…) is left out: expected a number, got 'low'" in m]) == 1
@@ -100,21 +101,21 @@ def test_what_is_no_number_is_left_out_with_one_warning(caplog: pytest.LogCaptur
     ids=["two", "no data", "complex", "too large", "none", "list", "text"],
 )
 def test_a_value_of_any_other_kind_stops_nothing(value: Any) -> None:
-    with quiet_probe(nn.Linear(8, 2), probe_set=(X, None)) as probe:
+    with quiet_probe(HEAD, probe_set=(X, None)) as probe:
         probe.log(0, odd=value, fine=True)
     assert [dict(entry.values) for entry in probe.estimates.logged] == [{"fine": 1.0}]
 
 
 def test_a_loss_may_be_logged_as_it_is() -> None:
     weight = torch.ones(1, requires_grad=True)
-    with quiet_probe(nn.Linear(8, 2), probe_set=(X, None)) as probe:
+    with quiet_probe(HEAD, probe_set=(X, None)) as probe:
         unchecked(IBProbe.log)(probe, torch.tensor(3), loss=(2 * weight).sum(), diverged=float("nan"))
     (entry,) = load_run(probe.run_dir).logged
     assert (entry.step, entry.values["loss"], str(entry.values["diverged"])) == (3, 2.0, "nan")
 
 
 def test_a_step_that_is_no_number_is_left_out_with_one_warning(caplog: pytest.LogCaptureFixture) -> None:
-    with quiet_probe(nn.Linear(8, 2), probe_set=(X, None)) as probe:
+    with quiet_probe(HEAD, probe_set=(X, None)) as probe:
         for step in ("first", "second"):
             unchecked(IBProbe.log)(probe, step, loss=1.0)
     assert len([m for m in caplog.messages if "log(step=…) is left out" in m]) == 1
@@ -165,14 +166,14 @@ def test_a_probe_that_is_attached_again_remembers_the_peaks() -> None:
 
 def test_an_inert_probe_takes_curves_and_keeps_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IBPROBE", "off")
-    with quiet_probe(nn.Linear(8, 2), probe_set=(X, None)) as probe:
+    with quiet_probe(HEAD, probe_set=(X, None)) as probe:
         probe.log(0, loss=0.5)
     assert probe.estimates.logged == ()
 
 
 def test_a_report_can_be_written_while_the_run_goes_on(tmp_path: Path) -> None:
     pytest.importorskip("vl_convert")
-    with quiet_probe(nn.Linear(8, 2), probe_set=(X, torch.arange(64) % 2)) as probe:
+    with quiet_probe(HEAD, probe_set=(X, torch.arange(64) % 2)) as probe:
         probe.step()
         page = probe.report(tmp_path / "page.html")
     assert page.read_text(encoding="utf-8").startswith("<!doctype html>")

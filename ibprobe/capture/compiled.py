@@ -8,16 +8,19 @@ nothing is compiled again when a hook is armed or disarmed, and compilers that i
 from __future__ import annotations
 
 import itertools
+import sys
 import weakref
 from ast import literal_eval
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
-from typing import Any, Protocol, no_type_check, runtime_checkable
+from functools import lru_cache, wraps
+from typing import Any, Protocol, TypeVar, cast, no_type_check, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from ibprobe.errors import BadInput
+
+_Call = TypeVar("_Call", bound=Callable[..., Any])
 
 
 @runtime_checkable
@@ -52,13 +55,44 @@ def register(hook: Callback) -> Tensor:
         return torch.tensor(number, device="cpu")
 
 
+def only_inside_graphs(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a compiler trace a hook where it meets one in a model, and compile none by itself.
+
+    A hook on the outermost module of a compiled region is called from code that torch does not compile. Made into a
+    small graph of its own, one for each kind of output, it would soon meet the limit of recompilations, which with
+    ``fullgraph=True`` is an error. Run as it is, it takes the way that hooks take in models that are not compiled.
+    """
+    skip_code = getattr(torch._C._dynamo.eval_frame, "skip_code", None)
+    if skip_code is not None:
+        skip_code(function.__code__)
+    return function
+
+
+def left_alone(function: _Call) -> _Call:
+    """Have compilers run a function as it is.
+
+    ``torch.compiler.disable`` does that, but it imports the compiler, which takes longer than all of torch: where none
+    is in use there is nothing to disable.
+    """
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if "torch._dynamo" not in sys.modules:
+            return function(*args, **kwargs)
+        if "disabled" not in vars(call):
+            vars(call)["disabled"] = torch.compiler.disable(function)  # type: ignore[no-untyped-call]
+        return vars(call)["disabled"](*args, **kwargs)
+
+    return cast(_Call, only_inside_graphs(call))
+
+
 _SCHEMA = "(Tensor(a!) order, Tensor number, Tensor[] tensors, SymInt[] ints, float[] floats, str text) -> ()"
 # Defined by hand, which costs a third of what torch.library.custom_op puts around each call.
 _library: Any = torch.library.Library("ibprobe", "FRAGMENT")  # type: ignore[no-untyped-call]
 _library.define(f"see{_SCHEMA}", tags=torch.Tag.pt2_compliant_tag)
 
 
-@torch.compiler.disable  # type: ignore[untyped-decorator]
+@left_alone
 def _see(
     order: Tensor, number: Tensor, tensors: list[Tensor], ints: Sequence[int], floats: Sequence[float], text: str
 ) -> None:
@@ -79,19 +113,6 @@ def _nothing_in_batches(info: Any, axes: Any, *_: Any) -> tuple[None, None]:
 _library.impl("see", _see, "CompositeExplicitAutograd")
 torch.library.register_fake("ibprobe::see", _nothing, lib=_library)
 torch.library.register_vmap("ibprobe::see", _nothing_in_batches, lib=_library)
-
-
-def only_inside_graphs(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Let a compiler trace a hook where it meets one in a model, and compile none by itself.
-
-    A hook on the outermost module of a compiled region is called from code that torch does not compile. Made into a
-    small graph of its own, one for each kind of output, it would soon meet the limit of recompilations, which with
-    ``fullgraph=True`` is an error. Run as it is, it takes the way that hooks take in models that are not compiled.
-    """
-    skip_code = getattr(torch._C._dynamo.eval_frame, "skip_code", None)
-    if skip_code is not None:
-        skip_code(function.__code__)
-    return function
 
 
 # What a compiler reads carries no_type_check: it cannot read the checks that tests put around annotated functions.

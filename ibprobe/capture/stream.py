@@ -83,7 +83,7 @@ class StreamSource:
         called = self._called()
         layers = {name: layer for name, r in self._layers.items() if (layer := r()) is not None}
         if called is None or len(layers) < len(self._layers):
-            raise BadInput("the model that the probe was made for is gone")
+            raise BadInput("the model that the probe was made for is gone: keep a reference to it while it is probed")
         self._compiled = any(_is_compiled(m) for m in called.modules())
         self._handles = install({**layers, _END: called}, self, self._switch)
 

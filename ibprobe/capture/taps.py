@@ -13,7 +13,7 @@ from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 from ibprobe.capture.autocast import autocast_here
-from ibprobe.capture.compiled import only_inside_graphs, register, send
+from ibprobe.capture.compiled import left_alone, only_inside_graphs, register, send
 from ibprobe.errors import BadInput
 
 # Older versions of torch cannot tell; there, an exported program holds our operator.
@@ -96,7 +96,7 @@ class Tap(_Hook):
             self._switch.in_graph = True
         self._pass_on(*tree)
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    @left_alone
     def _pass_on(self, kwargs: dict[str, Any], output: Any) -> None:
         receiver = self._receiver()
         if receiver is not None and _is_real():
@@ -154,7 +154,7 @@ class PreTap(_Hook):
                 stack.enter_context(torch.autocast(kind, getattr(torch, dtype), cache_enabled=False))
             self._pass_on(args, kwargs)
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    @left_alone
     def _pass_on(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if _is_real():
             _plainly(self._see, args, kwargs)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
+from ibprobe.capture.compiled import left_alone
 from ibprobe.capture.taps import PreTap, Switch, remove
 from ibprobe.errors import BadInput
 
@@ -76,7 +77,7 @@ class Watch:
         loss = None if self._loss is None else self._loss()
         optimizer = None if self._optimizer is None else self._optimizer()
         if model is None:
-            raise BadInput("the model that the probe was made for is gone")
+            raise BadInput("the model that the probe was made for is gone: keep a reference to it while it is probed")
         eyes = _Eyes(model, on_inputs, on_labels, on_step)
         try:
             see = PreTap(eyes.inputs, self._switch)
@@ -132,7 +133,7 @@ class _Weak:
     def __init__(self, method: Callable[..., None]) -> None:
         self._method = WeakMethod(method)
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    @left_alone
     def __call__(self, *args: Any) -> None:
         method = self._method()
         if method is not None:

@@ -28,7 +28,8 @@ CRITICS_EVERY = 10
 """With ``critics="auto"``, critics run at every so many-th snapshot and at those that are asked for."""
 
 _Kind = Literal["brackets", "critics"]
-_Critics = Literal["no", "budget", "yes"]
+_Critics = Literal["no", "budget", "last", "yes"]
+"""Never, if the budget allows them and more to come, if it allows them as the end of the run, or always."""
 _Found = tuple[list[Estimate], list[Event]]
 
 
@@ -73,6 +74,7 @@ class Snapshots:
         self._pending = False
         """Whether a snapshot was due and waits for its rows."""
         self._last_step: int | None = None
+        """What the last records are of: streamed rows are of steps before the one that they are taken at."""
 
     def passed(self, rows: Gathering) -> None:
         """The run has begun or an optimizer step has passed: fetch what is done, and begin what is due."""
@@ -111,7 +113,7 @@ class Snapshots:
         """Work on the end of the run: brackets whatever the budget says, critics from what is left."""
         self._collect(wait=True)
         if self._last_step != rows.step:
-            self._now(rows, "budget")
+            self._now(rows, "last")
 
     def demanded(self, rows: Gathering) -> None:
         """Work on a snapshot that the user asks for: brackets always and critics too, whatever the budget says."""
@@ -124,7 +126,7 @@ class Snapshots:
         self._task = None
         for number, before, why in zip(
             (self._budget.skipped, self._budget.late), self._reported,
-            ("due steps did not fit the budget", "due steps passed while another snapshot was worked on"),
+            ("due steps did not fit the budget", "due steps passed before another snapshot was done"),
             strict=True,
         ):  # fmt: skip
             if number > before:
@@ -148,7 +150,7 @@ class Snapshots:
         with self._budget.paying("rows"), torch.no_grad():
             sets = rows.take()
         self._budget.measured += 1
-        self._last_step = rows.step
+        self._last_step = max(of_split.span[1] for of_split in sets)
         self._start(_Task("brackets", sets, critics))
 
     def _start(self, task: _Task) -> None:
@@ -182,9 +184,11 @@ class Snapshots:
             self._follow(task)
 
     def _follow(self, task: _Task) -> None:
-        if task.critics == "yes" or (task.critics == "budget" and self._budget.allows("critics")):
+        if task.critics == "no":
+            return
+        if task.critics == "yes" or self._budget.allows("critics", last=task.critics == "last"):
             self._start(_Task("critics", task.sets))
-        elif task.critics == "budget":
+        else:
             self._budget.critics_skipped += 1
 
     def state_dict(self) -> dict[str, Any]:

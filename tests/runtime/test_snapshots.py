@@ -180,9 +180,9 @@ def test_steps_that_are_due_while_a_thread_is_at_work_are_left_out_and_counted(r
     run.snapshots.last(run.rows)
     assert run.journal.records.steps == [1, 4]
     run.end()
-    assert "3 were due while another was being worked on" in run.sink.summaries[0]
+    assert "3 were due before another was done" in run.sink.summaries[0]
     assert [e.why for e in run.sink.events if e.kind == "skipped"] == [
-        "3 due steps passed while another snapshot was worked on"
+        "3 due steps passed before another snapshot was done"
     ]
 
 

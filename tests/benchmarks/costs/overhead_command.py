@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
+from statistics import median, quantiles
 from typing import Any
 
 import ibprobe
@@ -17,11 +17,9 @@ import ibprobe
 from .every_step import StepCost, step_cost
 from .markdown import common_options, finish, machine, say, settle, table
 from .models import CASES, Case, make
-from .pairs import Pair, median_ratio, pair
-from .watchers import Variant, nothing_due, variants
+from .pairs import Pair, median_ratio, pair, verdict
+from .watchers import FEWEST, Variant, nothing_due, variants
 
-FEWEST = 5
-"""Snapshots that a run at defaults must hold, or it says nothing about a budget."""
 BUDGET, MARGIN = 0.05, 1.2
 LAYERS, MODES = (1, 10, 100), ("replay", "stream")
 
@@ -40,10 +38,10 @@ class Calibration:
 
 
 def calibrate(case: Case, device: str) -> Calibration:
-    """Time a few steps and the fastest of three snapshots: the first is cold, others may be disturbed."""
+    """Time steps (their lower quartile) and snapshots (the fastest): others are cold, or disturbed."""
     net = make(case, device)
     times = []
-    for _ in range(12):
+    for _ in range(24):
         start = time.perf_counter()
         net.step()
         net.settled()
@@ -53,7 +51,7 @@ def calibrate(case: Case, device: str) -> Calibration:
         start = time.perf_counter()
         ibprobe.measure(net.model, (net.x, net.y), estimator="channel")
         snapshots.append(time.perf_counter() - start)
-    return Calibration(median(times[2:]), min(snapshots))
+    return Calibration(quantiles(times[4:], n=4)[0], min(snapshots))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -120,7 +118,7 @@ def _model(case: Case, options: argparse.Namespace) -> Iterator[str]:
     )
     yield from table(head, [_row(v, pairs, steps) for v, (pairs, steps) in results])
     yield ""
-    yield from _accounts(results[0][1][0], found)
+    yield from (line for v, (pairs, _) in results if v.fewest for line in _accounts(pairs, found))
 
 
 def _pairs(
@@ -137,11 +135,18 @@ def _pairs(
 def _row(variant: Variant, pairs: Sequence[Pair], steps: int) -> list[str]:
     wall = median_ratio(pairs)
     cpu, blocks = (median(getattr(p, ratio) for p in pairs) for ratio in ("cpu_ratio", "block_ratio"))
-    goal = "–" if variant.goal is None else f"≤ {variant.goal:g}: {'met' if wall <= variant.goal else '**missed**'}"
     snapshots = sorted({p.watched.notes.snapshots for p in pairs})
     seconds = f"{sum(p.bare.seconds for p in pairs) / len(pairs):.1f}"
     numbers = (f"{x:.4f}" for x in (wall, max(p.ratio for p in pairs), cpu, blocks))
-    return [variant.name, str(len(pairs)), str(steps), seconds, *numbers, goal, " to ".join(map(str, snapshots))]
+    return [
+        variant.name,
+        str(len(pairs)),
+        str(steps),
+        seconds,
+        *numbers,
+        verdict(variant, pairs),
+        " to ".join(map(str, snapshots)),
+    ]
 
 
 def _accounts(pairs: Sequence[Pair], found: Calibration) -> Iterator[str]:

@@ -124,6 +124,21 @@ def pair(case: Case, device: str, variant: Variant, steps: int, watched_first: b
     return Pair(second, first) if watched_first else Pair(first, second)
 
 
+def verdict(variant: Variant, pairs: Sequence[Pair]) -> str:
+    """Whether a goal is met, where the pairs allow to say so."""
+    if variant.goal is None:
+        return "–"
+    ratios = [p.ratio for p in pairs]
+    if min(p.watched.notes.snapshots for p in pairs) < variant.fewest:
+        found = "too short"
+    elif min(ratios) < 2 - variant.goal or min(ratios) <= variant.goal < max(ratios):
+        # A run that is faster when it is watched, or pairs that disagree: noise is as large as what is asked about.
+        found = "undecided"
+    else:
+        found = "met" if median_ratio(pairs) <= variant.goal else "**missed**"
+    return f"≤ {variant.goal:g}: {found}"
+
+
 def median_ratio(pairs: Sequence[Pair]) -> float:
     """What the goals speak of."""
     return statistics.median(p.ratio for p in pairs)

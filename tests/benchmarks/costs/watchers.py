@@ -26,6 +26,8 @@ class Notes:
     """The probe's own line about what it spent."""
 
 
+FEWEST = 5
+"""Snapshots that a run at defaults must hold, or it says nothing about a budget."""
 Watcher = Callable[[Net, Path], AbstractContextManager[Notes]]
 
 
@@ -102,6 +104,8 @@ class Variant:
     watcher: Watcher
     bare: Watcher = nothing
     goal: float | None = None
+    fewest: int = 0
+    """Snapshots without which a run says nothing about the goal."""
     share: float = 1.0
     """Length of its runs, as a share of the run at defaults."""
     blockwise: bool = False
@@ -111,9 +115,10 @@ class Variant:
 
 
 def variants(options: Mapping[str, Any]) -> list[Variant]:
-    """All comparisons; ``options`` go to the probes."""
+    """All comparisons, with one of equals that shows the machine's noise; ``options`` go to the probes."""
     return [
-        Variant("probe, defaults", probing(**options), goal=1.05),
+        Variant("no probe, twice", nothing, share=0.25),
+        Variant("probe, defaults", probing(**options), goal=1.05, fewest=FEWEST),
         Variant("probe, nothing due", nothing_due(**options), goal=1.005, share=0.25, blockwise=True),
         Variant("wandb.watch, log_freq=100", wandb_watch(100), wandb_log, share=0.25, surroundings=wandb_run),
         Variant("wandb.watch, log_freq=1", wandb_watch(1), wandb_log, share=0.1, surroundings=wandb_run),

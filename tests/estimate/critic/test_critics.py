@@ -47,6 +47,7 @@ def textbook_mine(pair: Pair, steps: int) -> float:
     return sum(values[-50:]) / 50
 
 
+@pytest.mark.slow
 def test_independent_data_reads_zero_where_the_textbook_loop_reports_two_nats():
     pairs = [gaussian_pair(2048, 20, 0.0, seed) for seed in range(10)]
     readings = fit_critics(pairs, folds(2048), seed=0)
