@@ -37,6 +37,7 @@ def test_the_quickstart_is_right_about_a_network_with_a_known_answer() -> None:
     assert float(found[1]) < 0.15
 
 
+@pytest.mark.slow
 def test_checkpoints_tell_true_labels_from_shuffled_ones() -> None:
     line = last_line("checkpoint.py")
     good, bad = map(float, re.findall(r"\d+\.\d+", line))

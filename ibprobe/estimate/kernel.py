@@ -27,8 +27,9 @@ from ibprobe.estimate.channel import NoisyRows
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
-# Rows of the matrix in memory at a time: small blocks stay in cache; never more than 256 MB of scratch.
-_BLOCK_BYTES = 8 * 2**20
+# Rows of the matrix in memory at a time: small blocks stay in cache (at ten dimensions, 2 MB take 0.4 of the time that
+# 8 MB take), wide products want large ones; never more than 256 MB of scratch.
+_BLOCK_BYTES, _WIDE_BLOCK_BYTES, _WIDE = 2 * 2**20, 8 * 2**20, 256
 SCRATCH_BYTES = 256 * 2**20
 # Log-densities below the best by more than this count as this: e⁻⁸⁷ is the smallest normal float32. It also keeps
 # the upper end finite for a class that is out of reach.
@@ -68,10 +69,9 @@ def kernel_sums(rows: NoisyRows, y: Int[Tensor, " n"] | None = None) -> Sums:
         order, sizes = y.argsort(stable=True), torch.bincount(y).tolist()
         u = u[order]
     half_norm = u.square().sum(1) / 2
-    block = max(
-        1,
-        min(SCRATCH_BYTES, max(_BLOCK_BYTES, 64 * u.element_size() * len(u))) // (u.element_size() * len(u)),
-    )
+    row_bytes = u.element_size() * len(u)
+    wanted = max(_WIDE_BLOCK_BYTES if u.shape[1] >= _WIDE else _BLOCK_BYTES, 64 * row_bytes)
+    block = max(1, min(SCRATCH_BYTES, wanted) // row_bytes)
     others, same = [], []
     for drawn in rows.draws():
         eps = drawn if order is None else drawn[order]

@@ -237,7 +237,8 @@ def test_an_object_that_no_graph_can_hand_on_says_so_when_it_is_used() -> None:
         _ = stand_in.size
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
 def test_a_step_that_is_compiled_as_a_whole_is_seen(backend: str) -> None:
     run = Training(backend, True, left)
 

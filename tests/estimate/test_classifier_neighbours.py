@@ -43,6 +43,7 @@ def test_hidden_rows_have_no_part_in_the_choice_of_a_kernel() -> None:
     assert kernels(t, swapped, hidden, generator(3))[2] == before[2]
 
 
+@pytest.mark.slow
 def test_rings_are_read_though_no_discriminant_and_few_rows_tell_them_apart() -> None:
     t, y = rings(2000, 6, 30, 0.12)
     found = Classifier()({"rings": Pair(y, t)}, torch.arange(2000) % 2, seed=0)["rings"]

@@ -137,6 +137,7 @@ def trained(y: Callable[[Tensor], Tensor]) -> Records:
     return probe.estimates
 
 
+@pytest.mark.slow
 def test_a_network_on_random_labels_memorises_and_one_on_real_labels_does_not(caplog: pytest.LogCaptureFixture) -> None:
     by_heart = trained(lambda x: torch.randint(2, (len(x),)))
     flags = [e for e in by_heart if "memorises" in e.flags]

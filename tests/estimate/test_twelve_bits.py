@@ -55,6 +55,7 @@ def test_labels_are_within_three_hundredths(layer: str, task: tuple) -> None:
 
 # Exact values above 4.5 nats (both T1, and T2 of the ReLU net) are beyond what 2,048 held-out rows show a critic.
 @pytest.mark.parametrize("layer", [n for n in LAYERS if n not in ("tanh0_T1", "relu0_T1", "relu0_T2")])
+@pytest.mark.slow
 def test_the_critic_is_within_fifteen_hundredths_where_the_truth_is_moderate(layer: str, task: tuple) -> None:
     rows, _, exact = task
     t = rows[layer]

@@ -142,6 +142,7 @@ def test_critics_start_anew_when_the_folds_are_redrawn() -> None:
     assert again["pair"].nats == pytest.approx(anew["pair"].nats, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_a_warm_critic_reads_what_a_cold_one_reads_in_fewer_steps() -> None:
     generator = torch.Generator().manual_seed(2)
     a = torch.randn(3000, 2, generator=generator)
