@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ibprobe.capture.buffer import MAX_BYTES
-from ibprobe.capture.rows import ROWS_BYTES, Sighting
+from ibprobe.capture.rows import ROWS_BYTES, Sighting, tensors_in
 from ibprobe.capture.sources import Source
 from ibprobe.estimate.kernel import SCRATCH_BYTES
 from ibprobe.runtime.journal import Journal
@@ -59,18 +59,26 @@ def diagnosis(source: Source | None, journal: Journal, budget: Budget, *, armed:
         return Diagnosis("switched off by IBPROBE=off", (), ())
     ended = [e for e in journal.records.events if e.kind == "disarmed"]
     status = "armed" if armed else f"disarmed: {ended[-1].why}" if ended and attached else "not attached"
-    return Diagnosis(status, tuple(source.sightings), (*_memory(source), budget.summary(), *journal.left_out))
+    return Diagnosis(
+        status, tuple(source.sightings), (*_memory(source, len(journal.records)), budget.summary(), *journal.left_out)
+    )
 
 
-def _memory(source: Source) -> Sequence[str]:
+_RECORD = 512
+"""Bytes of a record in a saved state, with its share of the falls."""
+
+
+def _memory(source: Source, records: int) -> Sequence[str]:
+    held, kept = source.bytes_held(), sum(t.numel() * t.element_size() for t in tensors_in(source.state_dict()))
     return (
-        f"memory: {_mib(source.bytes_held())} of inputs or gathered rows (at most {_mib(MAX_BYTES)} of inputs), at "
+        f"memory: {_mib(held)} of inputs or gathered rows (at most {_mib(MAX_BYTES)} of inputs), at "
         f"most {_mib(ROWS_BYTES)} of rows while a snapshot is worked on, {_mib(SCRATCH_BYTES)} of scratch beside them",
+        f"state_dict(): {_mib(kept + _RECORD * records)}, and what critics have learned",
     )
 
 
 def _mib(size: int) -> str:
-    return f"{size / 2**20:.0f} MiB"
+    return f"{size / 2**20:.{0 if size >= 2**24 else 1}f} MiB"
 
 
 def _table(layers: Sequence[Sighting]) -> Table:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -123,12 +122,9 @@ class IBProbe:
         self._files = RunDir(Path(run_dir) if run_dir is not None else new_run_dir())
         self._new_dir, self._sinks = run_dir is None, make_sinks(sinks)
         self._journal, self._budget = Journal(meta, checked(on_flag)), Budget(budget)
-        place = make_place(runtime, device)
         by_layer = LayerEstimator(channel, beside, "mine" if estimator == "auto" else estimator)
-        step_times = StepTimes() if runtime == "cuda-stream" else None
-        self._snapshots = Snapshots(
-            due_when(every), by_layer, estimator, self._budget, self._journal, place, step_times
-        )  # fmt: skip
+        place, times = make_place(runtime, device), StepTimes() if runtime == "cuda-stream" else None
+        self._snapshots = Snapshots(due_when(every), by_layer, estimator, self._budget, self._journal, place, times)
         self._rows: Gathering | None = None
         if os.environ.get("IBPROBE") != "off":
             source = make_source(mode, model, found, rows, view, probe_set, all_there_is=whole, draws=draws)
@@ -146,14 +142,14 @@ class IBProbe:
         Raises:
             BadRun: the run directory holds another run.
         """
-        if self._rows is None or self._attached:
+        rows = self._rows
+        if rows is None or self._attached:
             return self
         self._files.check(self._journal.meta["run"])
-        rows = self._rows
         rows.open(
             on_inputs=lambda args, kwargs: self._isolated(rows.see_inputs, args, kwargs),
             on_labels=lambda y: self._isolated(rows.see_labels, y, False),
-            on_step=self._on_step,
+            on_step=lambda: self._isolated(self._stepped),
         )
         self._attached = self._armed = True
         self._budget.start()
@@ -195,7 +191,7 @@ class IBProbe:
     def step(self) -> None:
         """Say that an optimizer step was taken; with ``optimizer=`` they are counted already and this does nothing."""
         if self._rows is not None and not self._rows.counts_steps:
-            self._on_step()
+            self._isolated(self._stepped)
 
     def measure(self) -> Records:
         """Take a snapshot now, whatever schedule and budget say.
@@ -240,10 +236,7 @@ class IBProbe:
 
         With rows at hand and nothing measured yet, they are run through the model once.
         """
-        source = None if self._rows is None else self._rows.source
-        if self._rows is not None and not self._rows.source.sightings:
-            with suppress(Exception):  # a model that cannot be run says so at its first snapshot
-                self._rows.take()
+        source = None if self._rows is None else self._rows.looked_at()
         return diagnosis(source, self._journal, self._budget, armed=self._armed, attached=self._attached)
 
     def state_dict(self) -> dict[str, Any]:
@@ -254,12 +247,9 @@ class IBProbe:
         """
         if self._rows is None:
             return {}
-        return {
-            "meta": self._journal.identity,
-            "run_dir": str(self.run_dir),
-            "rows": self._rows.state_dict(),
-            "snapshots": self._snapshots.state_dict(),
-        }
+        self._isolated(self._snapshots.finish)
+        rows, snapshots = self._rows.state_dict(), self._snapshots.state_dict()
+        return {"meta": self._journal.identity, "run_dir": str(self.run_dir), "rows": rows, "snapshots": snapshots}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from :meth:`state_dict`, before :meth:`attach`; in the same run directory, if it is still there.
@@ -280,9 +270,6 @@ class IBProbe:
         earlier = RunDir(Path(state["run_dir"]))
         self._files = earlier if self._new_dir and earlier.holds(self._journal.meta["run"]) else self._files
         self._files.resume(self.estimates)
-
-    def _on_step(self) -> None:
-        self._isolated(self._stepped)
 
     def _stepped(self) -> None:
         assert self._rows is not None

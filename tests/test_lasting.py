@@ -39,7 +39,7 @@ def resident_bytes() -> int:
 def held() -> tuple[int, int]:
     """Live tensors and threads."""
     gc.collect()
-    return sum(isinstance(o, torch.Tensor) for o in gc.get_objects()), threading.active_count()
+    return sum(issubclass(type(o), torch.Tensor) for o in gc.get_objects()), threading.active_count()
 
 
 @pytest.mark.slow

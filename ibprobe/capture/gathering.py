@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from torch import Tensor
 
 from ibprobe.capture.loop import Loop
 from ibprobe.capture.rows import RowSet
-from ibprobe.capture.sources import Source
+from ibprobe.capture.sources import ReplaySource, Source
 from ibprobe.capture.watch import Watch
 
 
@@ -84,6 +85,13 @@ class Gathering:
             return self.source.take(self._loop.step)
         finally:
             self._watch.paused = False
+
+    def looked_at(self) -> Source:
+        """The source, once it has seen the layers: rows at hand are run through them unless that was done already."""
+        if isinstance(self.source, ReplaySource) and not self.source.sightings:
+            with suppress(Exception):  # a model that cannot be run says so at its first snapshot
+                self.take()
+        return self.source
 
     def state_dict(self) -> dict[str, Any]:
         """Steps taken and rows kept, as plain types and tensors."""

@@ -120,6 +120,10 @@ class Snapshots:
         self._collect(wait=True)
         self._now(rows, "yes")
 
+    def finish(self) -> None:
+        """Wait for what is under way."""
+        self._collect(wait=True)
+
     def end(self, step: int) -> str:
         """Drop what is under way and say what was left out; one line for the run."""
         self._place.call_off()
@@ -192,8 +196,7 @@ class Snapshots:
             self._budget.critics_skipped += 1
 
     def state_dict(self) -> dict[str, Any]:
-        """What later snapshots build on; work under way is finished first."""
-        self._collect(wait=True)
+        """What later snapshots build on; nothing may be under way."""
         return {
             "last_step": self._last_step,
             "pending": self._pending,
