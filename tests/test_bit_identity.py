@@ -8,6 +8,7 @@ import pytest
 import torch
 from helpers import same
 from lanes import EVERY, LANES, STEPS, Lane, trained
+from torch import nn
 
 from ibprobe.capture.gathering import Gathering
 from ibprobe.estimate.estimators import LayerEstimator
@@ -78,6 +79,19 @@ def test_the_comparison_sees_a_gradient_that_is_left_behind(lane: Lane) -> None:
     run = trained(lane)
     next(run.model.parameters()).grad = None
     assert not same(run.state, without(lane))
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_so_it_is_with_two_threads_an_operation(place: str) -> None:
+    """Setting threads for our own work must not reach training's sums, whose order depends on their number."""
+    torch.set_num_threads(2)
+    try:
+        wide = Lane("wide", lambda: nn.Sequential(nn.Linear(4, 512), nn.Tanh(), nn.Linear(512, 512), nn.Linear(512, 2)))
+        plain = trained(wide).state
+        assert same(trained(wide, {"runtime": place}).state, plain)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
 
 
 def test_the_readme_prints_the_table() -> None:
