@@ -71,13 +71,13 @@ _RECORD = 512
 def _memory(source: Source, records: int) -> Sequence[str]:
     held, kept = source.bytes_held(), sum(t.numel() * t.element_size() for t in tensors_in(source.state_dict()))
     return (
-        f"memory: {_told(held)} of inputs or gathered rows (at most {_told(MAX_BYTES)} of inputs), at "
-        f"most {_told(ROWS_BYTES)} of rows while a snapshot is worked on, {_told(SCRATCH_BYTES)} of scratch beside them",
-        f"state_dict(): {_told(kept + _RECORD * records)}, and what critics have learned",
+        f"memory: {_size(held)} of inputs or gathered rows (at most {_size(MAX_BYTES)} of inputs), at "
+        f"most {_size(ROWS_BYTES)} of rows while a snapshot is worked on, {_size(SCRATCH_BYTES)} of scratch beside them",
+        f"state_dict(): {_size(kept + _RECORD * records)}, and what critics have learned",
     )
 
 
-def _told(size: int) -> str:
+def _size(size: int) -> str:
     return f"{size / 2**20:.0f} MiB" if size >= 2**20 else f"{size / 2**10:.0f} KiB"
 
 
