@@ -45,7 +45,7 @@ class Diagnosis:
         return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
 
 
-def diagnosis(source: Source | None, journal: Journal, budget: Budget, *, armed: bool, attached: bool) -> Diagnosis:
+def diagnosis(source: Source | None, journal: Journal, budget: Budget, *, armed: bool) -> Diagnosis:
     """Look at the parts of a probe.
 
     Args:
@@ -53,26 +53,25 @@ def diagnosis(source: Source | None, journal: Journal, budget: Budget, *, armed:
         journal: what was found.
         budget: what it cost.
         armed: whether the hooks are at work.
-        attached: whether the run has begun and not ended.
     """
     if source is None:
         return Diagnosis("switched off by IBPROBE=off", (), ())
     ended = [e for e in journal.records.events if e.kind == "disarmed"]
-    status = "armed" if armed else f"disarmed: {ended[-1].why}" if ended and attached else "not attached"
+    status = "armed" if armed else f"disarmed: {ended[-1].why}" if ended else "not attached"
     return Diagnosis(
         status, tuple(source.sightings), (*_memory(source, len(journal.records)), budget.summary(), *journal.left_out)
     )
 
 
-_RECORD = 512
-"""Bytes of a record in a saved state, with its share of the falls."""
+_RECORD = 300
+"""Bytes of a record in a saved state."""
 
 
 def _memory(source: Source, records: int) -> Sequence[str]:
     held, kept = source.bytes_held(), sum(t.numel() * t.element_size() for t in tensors_in(source.state_dict()))
     return (
-        f"memory: {_size(held)} of inputs or gathered rows (at most {_size(MAX_BYTES)} of inputs), at "
-        f"most {_size(ROWS_BYTES)} of rows while a snapshot is worked on, {_size(SCRATCH_BYTES)} of scratch beside them",
+        f"memory: {_size(held)} of inputs or gathered rows (at most {_size(MAX_BYTES)} of inputs); while a snapshot is "
+        f"worked on at most {_size(ROWS_BYTES)} of rows, and {_size(SCRATCH_BYTES)} of scratch",
         f"state_dict(): {_size(kept + _RECORD * records)}, and what critics have learned",
     )
 

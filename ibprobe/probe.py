@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -174,6 +175,7 @@ class IBProbe:
             self._release()
             self._attached = False
             self._journal.close(f"{self._snapshots.end(self._rows.step)}; records in {self.run_dir}")
+            self._budget.stop()
 
     def __enter__(self) -> IBProbe:
         return self.attach()
@@ -212,8 +214,9 @@ class IBProbe:
             **values: numbers; a tensor of one element is read, which waits for its device. What is no number is left
                 out, with one warning.
         """
-        if self._rows is not None:
-            self._isolated(self._journal.log, self._rows.step if step is None else step, values)
+        if self._rows is not None and self._attached:  # a probe that is disarmed keeps them, too
+            with suppress(Exception), self._budget.paying("all"):
+                self._journal.log(self._rows.step if step is None else step, values)
 
     def report(self, path: str | Path = "report.html") -> Path:
         """Write what was measured so far as one HTML page, as ``ibprobe report`` does.
@@ -237,13 +240,13 @@ class IBProbe:
         With rows at hand and nothing measured yet, they are run through the model once.
         """
         source = None if self._rows is None else self._rows.looked_at()
-        return diagnosis(source, self._journal, self._budget, armed=self._armed, attached=self._attached)
+        return diagnosis(source, self._journal, self._budget, armed=self._armed)
 
     def state_dict(self) -> dict[str, Any]:
         """All that a resumed run needs to go on with the same rows and records, loadable with ``weights_only=True``.
 
-        Work under way is finished first. The size is that of the collected inputs (at most 256 MiB, none with
-        ``probe_set=``), half a kilobyte a record, and what the critics have learned; :meth:`doctor` states it.
+        Brackets under way are finished first, critics given up. The size is that of the collected inputs (at most
+        256 MiB, none with ``probe_set=``), 300 bytes a record, and what critics have learned; :meth:`doctor` states it.
         """
         if self._rows is None:
             return {}
@@ -252,10 +255,7 @@ class IBProbe:
         return {"meta": self._journal.identity, "run_dir": str(self.run_dir), "rows": rows, "snapshots": snapshots}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from :meth:`state_dict`, before :meth:`attach`; in the same run directory, if it is still there.
-
-        With ``runtime="inline"`` and ``budget=None`` the records are those of the uninterrupted run, bit for bit but
-        for their ``seconds``.
+        """Go on from :meth:`state_dict`, before :meth:`attach`; in the same run directory, if it is there and none given.
 
         Raises:
             BadInput: the probe is attached, or the state is of a probe that measures something else.
@@ -264,7 +264,7 @@ class IBProbe:
             return
         if self._attached:
             raise BadInput("load_state_dict() comes before attach() or the with statement")
-        self._journal.adopt(state["meta"])
+        self._journal.adopt(state)
         self._rows.load_state_dict(state["rows"])
         self._snapshots.load_state_dict(state["snapshots"])
         earlier = RunDir(Path(state["run_dir"]))

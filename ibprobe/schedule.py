@@ -55,7 +55,10 @@ class Budget:
 
     share: float | None
     """Seconds allowed for each second of training itself, or None for every scheduled step."""
-    spent: float = 0.0
+    waited: float = 0.0
+    """Seconds that training waited for the probe."""
+    beside: float = 0.0
+    """Seconds that work beside training took from it."""
     measured: int = 0
     skipped: int = 0
     critics_skipped: int = 0
@@ -65,6 +68,8 @@ class Budget:
     """Due steps that passed before there were enough rows."""
     _clock: Callable[[], float] = time.perf_counter
     _started: float | None = None
+    _before: float = 0.0
+    """Seconds of the run until it was last interrupted."""
     _last_cost: dict[str, float] = field(default_factory=dict)
     _paying_since: float | None = None
 
@@ -79,10 +84,19 @@ class Budget:
         if self._started is None:
             self._started = self._clock()
 
+    def stop(self) -> None:
+        """It counts no more, until the run goes on."""
+        self._before, self._started = self.elapsed, None
+
     @property
     def elapsed(self) -> float:
-        """Seconds since :meth:`start`."""
-        return 0.0 if self._started is None else self._clock() - self._started
+        """Seconds of the run."""
+        return self._before + (0.0 if self._started is None else self._clock() - self._started)
+
+    @property
+    def spent(self) -> float:
+        """Seconds that the run took longer."""
+        return self.waited + self.beside
 
     def allows(self, kind: str, *, last: bool = False) -> bool:
         """Whether ``snapshot`` (rows and brackets) or ``critics`` fit now, at the cost that they last had.
@@ -95,9 +109,9 @@ class Budget:
             return True
         snapshot = self._last_cost.get("rows", 0.0) + self._last_cost.get("brackets", 0.0)
         critics = self._last_cost.get("critics", _CRITICS_TO_SNAPSHOT * snapshot)
-        spent = self.spent if self._paying_since is None else self.spent + self._clock() - self._paying_since
-        after = spent + (snapshot if kind == "snapshot" else critics) + (0.0 if last else snapshot)
-        return after <= self.share * (self.elapsed - spent)
+        waited = self.waited + (0.0 if self._paying_since is None else self._clock() - self._paying_since)
+        cost = (snapshot if kind == "snapshot" else critics) + (0.0 if last else snapshot)
+        return waited + self.beside + cost <= self.share * (self.elapsed - waited)
 
     def paying(self, kind: str) -> Payment:
         """Book how long a piece of work keeps training waiting, whether or not it succeeds; parts of it once only."""
@@ -115,7 +129,7 @@ class Budget:
         cost = self._clock() - begun
         self._last_cost[kind] = cost
         if outermost:
-            self.spent += cost
+            self.waited += cost
             self._paying_since = None
 
     def book(self, kind: str, *, cost: float, spent: float) -> None:
@@ -127,12 +141,12 @@ class Budget:
             spent: seconds that it took away now.
         """
         self._last_cost[kind] = self._last_cost.get(kind, 0.0) + cost
-        self.spent += spent
+        self.beside += spent
 
     def summary(self) -> str:
         """One line for the end of a run."""
         due = self.measured + self.skipped + self.late
-        training = max(self.elapsed - self.spent, 0.0)
+        training = max(self.elapsed - self.waited, 0.0)
         share = [f"{100 * self.spent / training:,.1f} %"] if training else []
         share += [] if self.share is None else [f"budget {100 * self.share:g} %"]
         line = f"measured {self.measured} of {due} due steps: {self.spent:.1f} s beside {training:.1f} s of training"
@@ -147,7 +161,7 @@ class Budget:
 
     def state_dict(self) -> dict[str, Any]:
         """Counts, costs and the time that has passed, as plain types."""
-        kept = ("spent", "measured", "skipped", "critics_skipped", "late", "early")
+        kept = ("waited", "beside", "measured", "skipped", "critics_skipped", "late", "early")
         return {name: getattr(self, name) for name in kept} | {"elapsed": self.elapsed, "costs": dict(self._last_cost)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -155,7 +169,7 @@ class Budget:
         for name in state.keys() - {"elapsed", "costs"}:
             setattr(self, name, state[name])
         self._last_cost = dict(state["costs"])
-        self._started = self._clock() - state["elapsed"]
+        self._before = state["elapsed"]
 
 
 class Payment:
@@ -176,14 +190,14 @@ class Payment:
 class StepTimes:
     """How much longer optimizer steps take while work goes on beside them: its cost, where no processor tells it.
 
-    A step that is slow by itself counts for nothing: each is compared with the median of recent undisturbed ones.
+    Medians are compared, of recent steps with and without: a step that is slow by itself counts for little.
     """
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         self._clock = clock
         self._undisturbed: deque[float] = deque(maxlen=50)
+        self._disturbed: list[float] = []
         self._last: float | None = None
-        self._lost = 0.0
 
     def passed(self, *, beside: bool, ours: float) -> None:
         """A step is over.
@@ -194,14 +208,12 @@ class StepTimes:
         """
         now = self._clock()
         if self._last is not None:
-            took = now - self._last - ours
-            if not beside:
-                self._undisturbed.append(took)
-            elif self._undisturbed:
-                self._lost += max(took - median(self._undisturbed), 0.0)
+            (self._disturbed if beside else self._undisturbed).append(now - self._last - ours)
         self._last = now
 
     def lost(self) -> float:
-        """Seconds lost since the last call."""
-        lost, self._lost = self._lost, 0.0
-        return lost
+        """Seconds lost since the last call; 0 before a step went undisturbed."""
+        disturbed, self._disturbed = self._disturbed, []
+        if not disturbed or not self._undisturbed:
+            return 0.0
+        return max(median(disturbed) - median(self._undisturbed), 0.0) * len(disturbed)

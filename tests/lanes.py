@@ -55,6 +55,19 @@ class Checkpointed(nn.Module):
         return self.head(checkpoint(self.block, x, use_reentrant=self.reentrant))
 
 
+class Merging(nn.Linear):
+    """Writes to its weight when it is switched to eval mode, as layers with low-rank adapters do."""
+
+    def train(self, mode: bool = True) -> Merging:
+        if not mode:
+            self.weight.data += 0.1
+        return super().train(mode)
+
+
+def merging_net() -> nn.Module:
+    return nn.Sequential(Merging(4, 16), nn.ReLU(), nn.Dropout(0.3), nn.Linear(16, 2))
+
+
 @dataclass(frozen=True)
 class Lane:
     """A way to train."""
@@ -83,6 +96,7 @@ LANES = [
     Lane("torch.compile, aot_eager", backend="aot_eager"),
     Lane("torch.compile, inductor", backend="inductor"),
     Lane("torch.compile, inductor, bf16", fused_net, autocast=True, backend="inductor", same_in_stream_mode=False),
+    Lane("adapters that eval() merges", merging_net),
     Lane("averaged weights (EMA)", ema=True),
     Lane("stopped and resumed", resume=True),
 ]

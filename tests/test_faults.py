@@ -151,4 +151,4 @@ def test_a_probe_that_was_disarmed_measures_no_more(monkeypatch: pytest.MonkeyPa
         run.go(6)
         assert not probe.measure()
     assert isinstance(probe, IBProbe)
-    assert probe.doctor().status.startswith("not attached")
+    assert probe.doctor().status.startswith("disarmed: ZeroDivisionError")

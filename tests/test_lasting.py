@@ -54,7 +54,7 @@ def test_five_thousand_steps_leave_tensors_threads_and_memory_flat(mode: str, pl
         run.go(5000)
         probe.measure()
         # Records are kept, as text would be: 50 snapshots of 2 layers × 3 values; 8 MB is far above those.
-        assert held() == before
+        assert all(now <= then for now, then in zip(held(), before, strict=True))  # others may let go of theirs
         assert resident_bytes() - bytes_before < 8 * 2**20
     assert len(probe.estimates.steps) > 50
 

@@ -124,7 +124,8 @@ def test_a_step_that_is_no_number_is_left_out_with_one_warning(caplog: pytest.Lo
 
 HUNDRED_THOUSAND_STEPS = """
 import time, torch, ibprobe
-with ibprobe.IBProbe(torch.nn.Linear(8, 2), probe_set=torch.randn(64, 8), estimator="channel", sinks=[]) as probe:
+model = torch.nn.Linear(8, 2)
+with ibprobe.IBProbe(model, probe_set=torch.randn(64, 8), estimator="channel", sinks=[]) as probe:
     started = time.process_time()
     for step in range(100_000):
         probe.log(step, loss=0.5)

@@ -12,6 +12,7 @@ from helpers import batches, quiet_probe, same, small_net
 from lanes import HALF, LANES, STEPS, Training, trained
 
 from ibprobe import BadInput, BadRun, Records, load_run
+from ibprobe.estimate.estimators import LayerEstimator
 
 RESUMED = next(lane for lane in LANES if lane.resume)
 WHOLE = LANES[0]
@@ -134,3 +135,62 @@ def test_a_directory_that_holds_another_run_is_refused_when_the_run_begins(tmp_p
         pass
     with pytest.raises(BadRun, match=r"already holds a run.*load_state_dict"):
         quiet_probe(model, run_dir=tmp_path / "run").attach()
+
+
+def test_lines_that_a_killed_run_did_not_write_are_written_and_none_is_there_twice(tmp_path: Path) -> None:
+    run = Training(WHOLE, {"run_dir": tmp_path / "run"})
+    assert run.probe is not None
+    run.probe.attach()
+    for step in range(20):
+        run.go(1)
+        run.probe.log(step, loss=0.5)
+    state = run.probe.state_dict()
+    run.probe.detach(measure=False)
+    for kept in (7, 3):  # killed twice, before the curves had reached the disk
+        curves = tmp_path / "run" / "curves.jsonl"
+        curves.write_text("".join(curves.read_text().splitlines(keepends=True)[:kept]) + '{"step": 9')
+        later = Training(RESUMED, {"run_dir": tmp_path / "run"})
+        assert later.probe is not None
+        later.probe.load_state_dict(state)
+        later.probe.attach()
+        later.probe.detach(measure=False)
+    found = load_run(tmp_path / "run")
+    assert [entry.step for entry in found.logged] == list(range(20))
+    assert len(found) == len(state["snapshots"]["journal"]["estimates"])
+
+
+def test_two_probes_do_not_go_on_with_one_run_at_a_time(tmp_path: Path) -> None:
+    first = Training(RESUMED, {"run_dir": tmp_path / "run"})
+    assert first.probe is not None
+    with first.probe:
+        first.go(HALF)
+        second = Training(RESUMED, {})
+        assert second.probe is not None
+        second.probe.load_state_dict(first.probe.state_dict())
+        with pytest.raises(BadRun, match="is being written by another probe: give a new path"):
+            second.probe.attach()
+    second.probe.attach()
+    second.probe.detach()
+
+
+@pytest.mark.parametrize("state", [{"model": 1}, {"meta": {}}])
+def test_a_state_of_something_else_is_refused(state: dict[str, Any]) -> None:
+    with pytest.raises(BadInput, match=r"expected what probe.state_dict\(\) gave; got a mapping with 'm"):
+        quiet_probe(small_net()).load_state_dict(state)
+
+
+def test_a_checkpoint_does_not_wait_for_critics(monkeypatch: pytest.MonkeyPatch) -> None:
+    def for_ever(self: LayerEstimator, rows: Any) -> None:
+        while True:
+            torch.ones(1).sum()
+
+    monkeypatch.setattr(LayerEstimator, "critics", for_ever)
+    run = Training(WHOLE, {"estimator": "mine", "runtime": "thread", "every": 1000})
+    monkeypatch.setattr("lanes.wait_for_workers", lambda: None)
+    assert run.probe is not None
+    run.probe.attach()
+    run.go(HALF)
+    while not run.probe.estimates:
+        run.go(1)
+    assert run.probe.state_dict()["snapshots"]["journal"]["estimates"]
+    run.probe.detach(measure=False)

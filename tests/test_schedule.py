@@ -153,9 +153,9 @@ def test_work_beside_training_costs_what_it_takes_away() -> None:
     clock.work(budget, "brackets", 0.1)
     budget.book("brackets", cost=0.9, spent=0.5)
     assert budget.spent == pytest.approx(0.6)
-    clock.now = 100 + 26.5
+    clock.now = 100 + 26.0
     assert not budget.allows("snapshot")
-    clock.now = 100 + 26.7
+    clock.now = 100 + 26.2
     assert budget.allows("snapshot")
 
 
@@ -175,29 +175,44 @@ def test_a_budget_goes_on_where_another_stopped() -> None:
     clock.now = 100 + 15
     later, other_clock = started(0.1)
     other_clock.now = 7000.0
+    later.stop()
     later.load_state_dict(budget.state_dict())
+    later.start()
     assert later.summary() == budget.summary()
     assert not later.allows("snapshot")
     other_clock.now += 16
     assert later.allows("snapshot")
 
 
-def test_only_what_a_disturbed_step_takes_longer_is_lost() -> None:
+def test_what_disturbed_steps_take_longer_is_lost_and_a_slow_one_counts_for_little() -> None:
     clock = Clock()
     times = StepTimes(clock)
     times.passed(beside=False, ours=0.0)
-    for seconds, beside, ours in [
-        (1, False, 0),
-        (1, False, 0),
-        (5, False, 4),
-        (1.5, True, 0),
-        (0.5, True, 0),
-        (4, True, 2),
-    ]:
+    steps = [(1, False, 0), (1, False, 0), (5, False, 4), (1.5, True, 0), (3.5, True, 2), (60, True, 0)]
+    for seconds, beside, ours in steps:
         clock.now += seconds
         times.passed(beside=beside, ours=float(ours))
-    assert times.lost() == 0.5 + 0.0 + 1.0
+    assert times.lost() == 0.5 * 3
     assert times.lost() == 0.0
+
+
+def test_the_clock_stands_still_while_the_run_is_interrupted() -> None:
+    budget, clock = started(0.1)
+    clock.work(budget, "brackets", 1.0)
+    budget.stop()
+    clock.now += 3600
+    assert not budget.allows("snapshot")
+    assert budget.elapsed == 1.0
+    budget.start()
+    clock.now += 30
+    assert budget.allows("snapshot")
+
+
+def test_training_goes_on_while_work_is_done_beside_it() -> None:
+    budget, clock = started(None)
+    clock.now += 10
+    budget.book("brackets", cost=9.0, spent=9.0)
+    assert budget.summary() == "measured 0 of 0 due steps: 9.0 s beside 10.0 s of training (90.0 %)"
 
 
 def test_before_a_step_went_undisturbed_nothing_is_known_to_be_lost() -> None:

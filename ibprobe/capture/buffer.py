@@ -57,7 +57,7 @@ class RowBuffer:
         if not len(fresh):
             return
         size = sum(t.numel() * t.element_size() for t in tensors_in((args, kwargs))) / n
-        fits = max(int((self.max_bytes - self._bytes) / size), 0 if self.batches else 2)
+        fits = max(int((self.max_bytes - self._bytes) / max(size, 1)), 0 if self.batches else 2)
         if fits < len(fresh):
             self._bytes = self.max_bytes
         fresh = fresh[: min(self.capacity - self.n, fits)]
@@ -65,7 +65,7 @@ class RowBuffer:
             return
         batch = Batch(take_rows(args, fresh, n), take_rows(kwargs, fresh, n), keys[fresh])
         self.batches.append(batch)
-        self._bytes += int(size * len(fresh))
+        self._bytes += batch.bytes  # an input without rows, such as a mask for all, is copied whole
         self._seen.update(batch.keys.tolist())
         self._pending = (batch, fresh, n)
 
@@ -74,10 +74,12 @@ class RowBuffer:
         if self._pending is None:
             return
         batch, fresh, n = self._pending
+        self._bytes -= batch.bytes
         if y is None:
             batch.y = None
         elif y.ndim and len(y) == n:
             batch.y = take_rows(y, fresh, n)
+        self._bytes += batch.bytes
 
     def measurable(self) -> list[Batch]:
         """The batches that have targets, or all when none has: a forward without a loss must not void I(T;Y)."""

@@ -47,6 +47,8 @@ class Loop:
             y: what a criterion or the user gave.
             observed: given by the user, whose word stands above a criterion's.
         """
+        if not self._forwards and not observed:
+            return None  # of a forward that was not seen, of which the next step tells
         self._needs_labels = False
         if observed:
             self._observed_early = self._observed_early or self._forwards == 0

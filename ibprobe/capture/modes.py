@@ -1,4 +1,4 @@
-"""The three ways to get rows, by name."""
+"""The ways to get rows while a model trains, by name."""
 
 from __future__ import annotations
 

@@ -100,8 +100,8 @@ class Batch:
 
     @property
     def bytes(self) -> int:
-        """Memory that the inputs take."""
-        return sum(t.numel() * t.element_size() for t in tensors_in((self.args, self.kwargs)))
+        """Memory that inputs and targets take."""
+        return sum(t.numel() * t.element_size() for t in tensors_in((self.args, self.kwargs, self.y)))
 
 
 Part = Tensor | PackedSequence

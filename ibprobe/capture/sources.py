@@ -49,6 +49,9 @@ class Source(Protocol):
     def bytes_held(self) -> int:
         """Memory of the inputs or rows that are kept."""
 
+    def copying(self) -> float:
+        """Seconds that copying within training's forwards took since the last call."""
+
     def state_dict(self) -> dict[str, Any]:
         """What is kept, in plain containers."""
 
@@ -135,6 +138,10 @@ class ReplaySource:
             known=self._known,
             room=ROWS_BYTES // splits,
         )
+
+    def copying(self) -> float:
+        """Nothing is copied there."""
+        return 0.0
 
     def bytes_held(self) -> int:
         """Memory that the inputs take which are kept for replays."""

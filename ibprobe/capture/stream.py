@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Any
@@ -11,11 +12,11 @@ from weakref import ref
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from ibprobe.capture.gathered import Pass, gathered
 from ibprobe.capture.layers import why_not_run
 from ibprobe.capture.randomness import Randomness
 from ibprobe.capture.replay import couples_rows
 from ibprobe.capture.rows import ROWS_BYTES, RowSet, Sighting, row_count
+from ibprobe.capture.streamed import Pass, gathered
 from ibprobe.capture.taps import CallCounter, Switch, install, remove
 from ibprobe.capture.views import View, layouts, to_rows, token_mask
 from ibprobe.errors import BadInput, NoRows
@@ -66,6 +67,7 @@ class StreamSource:
         self._handles: list[RemovableHandle] = []
         self._calls, self._switch = CallCounter(), Switch(on=False)
         self._ran: dict[str, int] = {}
+        self._copying = 0.0
         self._compiled = self._told = False
         self.sightings: tuple[Sighting, ...] = ()
         """What the last snapshot saw of each layer."""
@@ -109,9 +111,9 @@ class StreamSource:
         if layer == _END:  # an interrupted pass never gets here, and a forward in eval mode finds none open
             self._ended(into)
             return
-        name = self._calls.name(layer)
-        drew = into.coupled or self._randomness.moved_since(into.randomness)
+        name, began = self._calls.name(layer), time.perf_counter()
         try:
+            drew = into.coupled or self._randomness.moved_since(into.randomness)
             with self._randomness.preserved() if callable(self._view) else nullcontext():
                 own = token_mask(kwargs)
                 mask, axes = into.mask if own is None else own, self._axes[layer]
@@ -121,6 +123,12 @@ class StreamSource:
             self._failed[name] = str(e)
         except Exception as e:
             self._failed[name] = f"its rows could not be copied: {type(e).__name__}: {e}"
+        self._copying += time.perf_counter() - began
+
+    def copying(self) -> float:
+        """Seconds that it took since the last call."""
+        seconds, self._copying = self._copying, 0.0
+        return seconds
 
     def _ended(self, done: Pass) -> None:
         self._open, self._switch.on = None, False

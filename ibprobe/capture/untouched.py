@@ -21,7 +21,8 @@ def untouched(model: nn.Module) -> Iterator[None]:
     written = [(t, t.detach().clone()) for t in _written_in_place(model)]
     fast_path = torch.backends.mha.get_fastpath_enabled()
     try:
-        model.eval()
+        for module in model.modules():  # not eval(): models that merge adapters there would write to their weights
+            module.training = False
         torch.backends.mha.set_fastpath_enabled(False)  # it bypasses modules and hands nested tensors on
         for module in model.modules():
             if module._compiled_call_impl is not None:  # hooks added after compiling would not run

@@ -8,8 +8,8 @@ import os
 import time
 import uuid
 import weakref
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
@@ -49,13 +49,15 @@ class RunDir:
             run: the name of the run that is to begin, or to go on.
 
         Raises:
-            BadRun: there is another.
+            BadRun: there is another, or the same is being written by another probe.
         """
         if not self._begun and os.path.isfile(self.path / "meta.json") and not self.holds(run):
             raise BadRun(
                 f"{self.path} already holds a run: give a new path (run_dir=, or --out), or leave it out; to go on "
                 "with that run, probe.load_state_dict(state) before attaching"
             )
+        if not self._begun and _locked(self.path / "records.jsonl"):
+            raise BadRun(f"{self.path} is being written by another probe: give a new path (run_dir=)")
 
     def holds(self, run: object) -> bool:
         """Whether this very run is there."""
@@ -69,48 +71,49 @@ class RunDir:
         """Create the directory and write ``meta.json``; once closed, the same run may be opened again and goes on."""
         self.path.mkdir(parents=True, exist_ok=True)
         self.check(meta.get("run"))
-        goes_on = os.path.isfile(self.path / "meta.json")
-        if not goes_on:
+        if not os.path.isfile(self.path / "meta.json"):
             with _writer(self.path / "meta.json", "x") as file:
                 file.write(json.dumps(plain({"schema": SCHEMA, **meta}), indent=1, ensure_ascii=False) + "\n")
-        elif not self._begun:
-            self._trim()
+        if not self._begun:
+            self._go_on_after("records", _lines(self._before.estimates))
+            self._go_on_after("events", _lines(self._before.events))
+            self._go_on_after("curves", _lines(self._before.logged))
         for name in _FILES:
             self._files[name] = self._closing.enter_context(_writer(self.path / f"{name}.jsonl", "a"))
-        if not goes_on:
-            self.write(self._before.estimates, self._before.events)
-            for entry in self._before.logged:
-                self.log(entry)
+        _lock(self._files["records"])
         self._begun = True
 
-    def _trim(self) -> None:
-        """Set aside what an interrupted run wrote after the state from which it goes on; it will be measured again."""
-        for name, known in zip(_FILES, (self._before.estimates, self._before.events, self._before.logged), strict=True):
-            file, aside = (self.path / f"{name}{kind}.jsonl" for kind in ("", ".superseded"))
-            lines = file.read_bytes().splitlines(keepends=True) if file.is_file() else []
-            kept, gone = lines[: len(known)], lines[len(known) :]
-            if gone:
-                with aside.open("ab") as more:
-                    more.writelines(gone)
-                shorter = file.with_suffix(".tmp")
-                shorter.write_bytes(b"".join(kept))
-                os.replace(shorter, file)
+    def _go_on_after(self, name: str, known: str) -> None:
+        """Have a file hold the known lines; others, which will be measured again, are set aside.
+
+        A run that was killed may have written more than the state knows from which it goes on, and less.
+        """
+        file = self.path / f"{name}.jsonl"
+        there = file.read_text(encoding="utf-8", errors="backslashreplace") if file.is_file() else ""
+        if there == known:
+            return
+        others = set(there.splitlines(keepends=True)) - set(known.splitlines(keepends=True))
+        if others:
+            with _writer(self.path / f"{name}.superseded.jsonl", "a") as aside:
+                aside.writelines(line for line in there.splitlines(keepends=True) if line in others)
+        with _writer(file.with_suffix(".tmp"), "w") as anew:
+            anew.write(known)
+        os.replace(file.with_suffix(".tmp"), file)
 
     def write(self, estimates: Sequence[Estimate], events: Sequence[Event]) -> None:
         """Append and flush."""
-        self._append("records", [e.to_dict() for e in estimates])
-        self._append("events", [asdict(e) for e in events])
+        self._append("records", _lines(estimates))
+        self._append("events", _lines(events))
         self._files["curves"].flush()
 
-    def _append(self, name: str, lines: list[dict[str, Any]]) -> None:
+    def _append(self, name: str, lines: str) -> None:
         if lines:
-            self._files[name].write("".join(json.dumps(plain(line), ensure_ascii=False) + "\n" for line in lines))
+            self._files[name].write(lines)
             self._files[name].flush()
 
     def log(self, entry: Logged) -> None:
         """Append what the user logged; it reaches the disk with the next snapshot."""
-        line = plain({"step": entry.step, "values": entry.values})
-        self._files["curves"].write(json.dumps(line, ensure_ascii=False) + "\n")
+        self._files["curves"].write(_lines([entry]))
 
     def tick(self) -> None:
         """Nothing happens between snapshots."""
@@ -118,6 +121,34 @@ class RunDir:
     def close(self, summary: str) -> None:
         """Close the files; repeating it does no harm."""
         self._closing.close()
+
+
+def _lines(entries: Iterable[Estimate | Event | Logged]) -> str:
+    """A line of JSON each."""
+    dicts = (e.to_dict() if isinstance(e, Estimate) else asdict(e) for e in entries)
+    return "".join(json.dumps(plain(line), ensure_ascii=False) + "\n" for line in dicts)
+
+
+def _lock(file: TextIO) -> None:
+    """Keep others from going on with the same run; where files cannot be locked, they are not."""
+    with suppress(ImportError, OSError):
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _locked(path: Path) -> bool:
+    """Whether another run has a file open."""
+    try:
+        import fcntl
+
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except (ImportError, OSError):
+        return False
+    return False
 
 
 def _writer(path: Path, mode: str) -> TextIO:

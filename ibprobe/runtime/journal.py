@@ -41,6 +41,10 @@ class Journal:
         self._alerts = Alerts()
         self._sinks: Fanout | None = None
 
+    def __len__(self) -> int:
+        """Estimates so far."""
+        return len(self._estimates)
+
     @property
     def records(self) -> Records:
         """Everything so far."""
@@ -108,12 +112,15 @@ class Journal:
         """Which run this is and what it measures, as plain types."""
         return {name: self.meta[name] for name in ("run", *_SAME) if name in self.meta}
 
-    def adopt(self, identity: Mapping[str, Any]) -> None:
-        """Become the run of that identity.
+    def adopt(self, state: Mapping[str, Any]) -> None:
+        """Become the run that a probe's state is of.
 
         Raises:
-            BadInput: it measures something else.
+            BadInput: it is no such state, or of a run that measures something else.
         """
+        identity = state.get("meta")
+        if not isinstance(identity, Mapping) or "run" not in identity:
+            raise BadInput(f"expected what probe.state_dict() gave; got a mapping with {', '.join(map(repr, state))}")
         differ = [name for name in _SAME if identity.get(name) != self.meta.get(name)]
         if differ:
             then, now = ({name: of.get(name) for name in differ} for of in (identity, self.meta))

@@ -27,7 +27,7 @@ class Outcome:
     """What became of a piece of work."""
 
     found: Any
-    error: BaseException | None
+    error: Exception | None
     seconds: float
     """Of a processor's time where the work was done beside training; there alone training does not wait for it."""
 
@@ -143,7 +143,7 @@ class Worker:
     def __init__(self, side: SideStream | None = None) -> None:
         self._side = side
         self._thread: threading.Thread | None = None
-        self._outcomes: list[Outcome] = []
+        self._outcome: list[Outcome] = []
         self._at_exit: weakref.finalize[Any, Any] | None = None
 
     @property
@@ -158,15 +158,19 @@ class Worker:
             self._side.mark()
             around = self._side.entered()
         threads, ready = torch.get_num_threads(), threading.Event()
+        # A list of its own: a thread that was called off too late to notice must not pass for the next one.
+        self._outcome = []
         self._thread = threading.Thread(
-            target=_work, args=(work, around, self._outcomes, ready), name="ibprobe", daemon=True
+            target=_work, args=(work, around, self._outcome, ready), name="ibprobe", daemon=True
         )
         self._thread.start()
         # A daemon that is in the midst of an operation when the interpreter ends can bring the process down.
         self._at_exit = weakref.finalize(self, _call_off, self._thread)
-        # One processor for the worker; the setting is also the default of threads to come, which must stay as it was.
-        ready.wait()
-        torch.set_num_threads(threads)
+        try:
+            ready.wait()
+        finally:
+            # What the worker has set is also the default of threads to come, which must stay as it was.
+            torch.set_num_threads(threads)
 
     def result(self, *, wait: bool) -> Outcome | None:
         """What came out, once the thread is done."""
@@ -174,14 +178,14 @@ class Worker:
             return None
         self._thread.join()
         self._forget()
-        return self._outcomes.pop() if self._outcomes else None
+        return self._outcome.pop() if self._outcome else None
 
     def call_off(self) -> None:
         """Stop the thread and drop what it found."""
         if self._thread is not None:
             _call_off(self._thread)
         self._forget()
-        self._outcomes.clear()
+        self._outcome = []
 
     def _forget(self) -> None:
         self._thread = None
@@ -190,20 +194,24 @@ class Worker:
 
 
 def _work(
-    work: Callable[[], Any], around: AbstractContextManager[None], outcomes: list[Outcome], ready: threading.Event
+    work: Callable[[], Any], around: AbstractContextManager[None], outcome: list[Outcome], ready: threading.Event
 ) -> None:
     """The thread. It knows nothing of its owner, which can therefore be let go of."""
     started = time.thread_time()
     try:
-        torch.set_num_threads(1)
-        ready.set()
-        with around:
-            outcome = Outcome(work(), None, time.thread_time() - started)
+        try:
+            torch.set_num_threads(1)
+            torch.get_num_threads()  # else the first operation of this thread would read the setting anew
+        finally:
+            ready.set()
+        try:
+            with around:
+                found, error = work(), None
+        except Exception as e:
+            found, error = None, e
+        outcome.append(Outcome(found, error, time.thread_time() - started))
     except _CalledOff:
-        return
-    except BaseException as e:
-        outcome = Outcome(None, e, time.thread_time() - started)
-    outcomes.append(outcome)
+        pass
 
 
 def _call_off(thread: threading.Thread) -> None:

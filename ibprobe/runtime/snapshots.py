@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 from typing import Any, Literal
@@ -69,27 +69,36 @@ class Snapshots:
         self._journal, self._place, self._step_times = journal, place, step_times
         self._trends = Trends()
         self._task: _Task | None = None
-        self._seen_spending = 0.0
+        self._seen_waiting = self._copied = 0.0
         self._reported = (0, 0)
         self._pending = False
         """Whether a snapshot was due and waits for its rows."""
+        self._judged: int | None = None
+        """The last step that was asked about; a resumed run asks about it once more."""
         self._last_step: int | None = None
         """What the last records are of: streamed rows are of steps before the one that they are taken at."""
 
     def passed(self, rows: Gathering) -> None:
         """The run has begun or an optimizer step has passed: fetch what is done, and begin what is due."""
+        self._book_copies(rows)
         self._fetch()
         self._begin_if_ready(rows)
-        if self._due(rows.step) and self._last_step != rows.step:
+        if self._judged != rows.step and self._due(rows.step) and self._last_step != rows.step:
             self._budget.early += self._pending
             self._pending = self._pending or self._accepts()
             self._begin_if_ready(rows)
+        self._judged = rows.step
+
+    def _book_copies(self, rows: Gathering) -> None:
+        copied = rows.source.copying()
+        self._budget.book("copies", cost=0.0, spent=copied)
+        self._copied += copied
 
     def _fetch(self) -> None:
         if self._step_times is not None:
-            ours = self._budget.spent - self._seen_spending
+            ours = self._budget.waited - self._seen_waiting
             self._step_times.passed(beside=self._place.busy, ours=ours)
-            self._seen_spending = self._budget.spent
+            self._seen_waiting = self._budget.waited
         if self._task is not None:
             self._collect()
 
@@ -121,8 +130,14 @@ class Snapshots:
         self._now(rows, "yes")
 
     def finish(self) -> None:
-        """Wait for what is under way."""
-        self._collect(wait=True)
+        """Wait for brackets that are under way; critics, which take long, are given up."""
+        if self._task is not None and self._task.kind == "brackets":
+            self._task = replace(self._task, critics="no")
+            self._collect(wait=True)
+        elif self._task is not None:
+            self._place.call_off()
+            self._task = None
+            self._budget.critics_skipped += 1
 
     def end(self, step: int) -> str:
         """Drop what is under way and say what was left out; one line for the run."""
@@ -145,7 +160,7 @@ class Snapshots:
         try:
             self._begin(rows, "no" if self._critics == "channel" else critics)
         except NoRows as e:
-            if not len(self._journal.records):
+            if not len(self._journal):
                 log.warning("ibprobe: nothing measured: %s", e)
                 self._journal.keep(events=[Event(step=rows.step, kind="skipped", why=str(e))])
         self._collect(wait=True)
@@ -153,6 +168,8 @@ class Snapshots:
     def _begin(self, rows: Gathering, critics: _Critics) -> None:
         with self._budget.paying("rows"), torch.no_grad():
             sets = rows.take()
+        self._budget.book("rows", cost=self._copied, spent=0.0)  # counted while they were gathered
+        self._copied = 0.0
         self._budget.measured += 1
         self._last_step = max(of_split.span[1] for of_split in sets)
         self._start(_Task("brackets", sets, critics))
@@ -200,6 +217,7 @@ class Snapshots:
         return {
             "last_step": self._last_step,
             "pending": self._pending,
+            "judged": self._judged,
             "reported": list(self._reported),
             "budget": self._budget.state_dict(),
             "estimator": self._estimator.state_dict(),
@@ -210,7 +228,7 @@ class Snapshots:
         """Go on from there."""
         self._journal.load_state_dict(state["journal"])
         self._budget.load_state_dict(state["budget"])
-        self._last_step, self._pending = state["last_step"], state["pending"]
+        self._last_step, self._pending, self._judged = state["last_step"], state["pending"], state["judged"]
         skipped, late = state["reported"]
         self._reported = (skipped, late)
         estimates = self._journal.records.estimates

@@ -103,4 +103,4 @@ def test_packed_sequences_are_kept_by_sequence_in_the_users_order() -> None:
     buffer.label(torch.tensor([5, 9]))
     assert join([b.y for b in buffer.batches]).tolist() == [1, 2, 5, 9]
     assert buffer.repeated == 1
-    assert buffer.batches[0].bytes == sum(t.numel() * 8 for t in tensors_in(first))
+    assert buffer.batches[0].bytes == sum(t.numel() * 8 for t in tensors_in((first, buffer.batches[0].y)))

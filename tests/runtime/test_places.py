@@ -66,7 +66,8 @@ def test_a_worker_is_on_a_thread_of_its_own_with_one_processor_and_changes_no_se
     torch.set_num_threads(2)
     try:
         worker = Worker()
-        worker.start(lambda: (threading.current_thread().name, torch.get_num_threads()))
+        # An operation that is large enough for several threads makes torch look up how many there are.
+        worker.start(lambda: (threading.current_thread().name, (torch.ones(10**6).sum(), torch.get_num_threads())[1]))
         outcome = worker.result(wait=True)
         assert outcome is not None
         assert outcome.found == ("ibprobe", 1)

@@ -52,6 +52,9 @@ class Rows(Gathering):
     def step(self) -> int:
         return self.at
 
+    def copying(self) -> float:
+        return 0.0
+
     def want(self) -> bool:
         return self.there
 
