@@ -255,7 +255,7 @@ class IBProbe:
         return {"meta": self._journal.identity, "run_dir": str(self.run_dir), "rows": rows, "snapshots": snapshots}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from :meth:`state_dict`, before :meth:`attach`; in the same run directory, if it is there and none given.
+        """Go on from :meth:`state_dict`, before :meth:`attach`; in the same run directory if it is there.
 
         Raises:
             BadInput: the probe is attached, or the state is of a probe that measures something else.

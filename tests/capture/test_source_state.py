@@ -47,7 +47,7 @@ def test_a_loaded_source_gives_the_same_rows_bit_for_bit() -> None:
     assert torch.equal(a.x, b.x)
     assert [torch.equal(s.t, t.t) for s, t in zip(a.layers, b.layers, strict=True)] == [True] * 3
     assert b.layers[0].t.dtype == torch.bfloat16
-    assert other.bytes_held() == source.bytes_held() == 48 * 4 * 4
+    assert other.bytes_held() == source.bytes_held() == 48 * 4 * 4 + a.y.element_size() * 48
     assert other.sightings == source.sightings == b.sightings
 
 
