@@ -117,21 +117,6 @@ class Budget:
         """Book how long a piece of work keeps training waiting, whether or not it succeeds; parts of it once only."""
         return Payment(self, kind)
 
-    def begun(self) -> tuple[float, bool]:
-        """A piece of work begins: when, and whether it is no part of another."""
-        now, outermost = self._clock(), self._paying_since is None
-        if outermost:
-            self._paying_since = now
-        return now, outermost
-
-    def ended(self, kind: str, begun: float, outermost: bool) -> None:
-        """It is over."""
-        cost = self._clock() - begun
-        self._last_cost[kind] = cost
-        if outermost:
-            self.waited += cost
-            self._paying_since = None
-
     def book(self, kind: str, *, cost: float, spent: float) -> None:
         """Add what work beside training took away from it.
 
@@ -175,16 +160,23 @@ class Budget:
 class Payment:
     """The context of :meth:`Budget.paying`: every training step enters it, and a generator costs three times more."""
 
-    __slots__ = ("_begun", "_budget", "_kind")
+    __slots__ = ("_begun", "_budget", "_kind", "_whole")
 
     def __init__(self, budget: Budget, kind: str) -> None:
         self._budget, self._kind = budget, kind
 
     def __enter__(self) -> None:
-        self._begun = self._budget.begun()
+        budget = self._budget
+        self._begun, self._whole = budget._clock(), budget._paying_since is None
+        if self._whole:
+            budget._paying_since = self._begun
 
     def __exit__(self, *_: object) -> None:
-        self._budget.ended(self._kind, *self._begun)
+        budget, cost = self._budget, self._budget._clock() - self._begun
+        budget._last_cost[self._kind] = cost
+        if self._whole:
+            budget.waited += cost
+            budget._paying_since = None
 
 
 class StepTimes:

@@ -9,9 +9,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from ibprobe.capture.layers import why_not_run
-from ibprobe.capture.rows import Batch, Sighting
+from ibprobe.capture.rows import Batch, Sighting, why_no_matrix
 from ibprobe.capture.taps import CallCounter
-from ibprobe.capture.views import UNMASKED, Layout, View, pick_tensor, to_rows, token_mask
+from ibprobe.capture.views import Layout, View, described, to_rows, token_mask
 from ibprobe.errors import BadInput
 
 
@@ -83,11 +83,7 @@ class Seen:
 
     def look_at(self, output: Any) -> None:
         """Note what came, before the view."""
-        t = pick_tensor(output)
-        if t is not None:
-            data = t.data
-            self.shape = () if data.is_nested else tuple(data.shape)
-            self.dtype = str(data.dtype).removeprefix("torch.")
+        self.shape, self.dtype = described(output)
 
     def keep(self, rows: Tensor, start: int, total: int) -> None:
         """Copy rows to their place."""
@@ -101,15 +97,10 @@ class Seen:
 
     def missing(self, total: int) -> str:
         """Why there is no row for each input; empty when there is."""
-        if self.why or self.rows != total:
-            return self.why or "it ran in some forward passes only"
-        if len(self.widths) > 1:
-            least, most = min(self.widths), max(self.widths)
-            return f"its rows have {least} to {most} features in different passes; view= can make them equal"
-        return ""
+        return self.why or why_no_matrix(self.rows, total, self.widths)
 
     def sighting(self, name: str, calls: int, total: int) -> Sighting:
         """As it is kept with the rows."""
         why = self.missing(total)
         rows = 0 if why else self.rows
-        return Sighting(name, calls, self.shape, self.dtype, self.view, rows, self.view == UNMASKED, why)
+        return Sighting(name, calls, self.shape, self.dtype, self.view, rows, why)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from ibprobe.capture.packed import padded, take_sequences
-from ibprobe.capture.views import MAX_FEATURES, orthonormal_buckets
+from ibprobe.capture.views import MAX_FEATURES, UNMASKED, orthonormal_buckets
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -50,10 +50,13 @@ class Sighting:
     dtype: str = ""
     view: str = ""
     rows: int = 0
-    masked: bool = False
-    """Whether padding was left out."""
     why: str = ""
     """Why it gave no rows; empty when it gave some."""
+
+    @property
+    def masked(self) -> bool:
+        """Whether padding was left out."""
+        return self.view == UNMASKED
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,12 +204,17 @@ def join(parts: Sequence[Tensor | None]) -> Tensor | None:
 
 def stacked(parts: Sequence[Tensor], n: int) -> Tensor | str:
     """Rows of one layer from all passes, or why they do not make one matrix of ``n`` rows."""
-    if sum(map(len, parts)) != n:
+    why = why_no_matrix(sum(map(len, parts)), n, {p.shape[1] for p in parts})
+    return why or torch.cat(list(parts))
+
+
+def why_no_matrix(rows: int, n: int, widths: Collection[int]) -> str:
+    """Why rows of one layer, of these widths, do not make one matrix of ``n``; empty when they do."""
+    if rows != n:
         return "it ran in some forward passes only"
-    widths = sorted({p.shape[1] for p in parts})
     if len(widths) > 1:
-        return f"its rows have {widths[0]} to {widths[-1]} features in different passes; view= can make them equal"
-    return torch.cat(list(parts))
+        return f"its rows have {min(widths)} to {max(widths)} features in different passes; view= can make them equal"
+    return ""
 
 
 def input_matrix(batches: Sequence[Batch]) -> Float[Tensor, "n dx"] | None:

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import PackedSequence
 
 from ibprobe.capture.rows import (
     Batch,
@@ -21,7 +20,7 @@ from ibprobe.capture.rows import (
     row_keys,
     stacked,
 )
-from ibprobe.capture.views import pick_tensor, token_mask
+from ibprobe.capture.views import described, token_mask
 
 
 @dataclass(slots=True)
@@ -35,7 +34,6 @@ class Copied:
     shape: tuple[int, ...]
     """Of the output, before the view."""
     dtype: str
-    masked: bool
 
 
 class Pass:
@@ -73,11 +71,7 @@ class Pass:
         size = rows[:1].numel() * rows.element_size()
         while len(self.keys) > 2 and self.bytes_held + len(self.keys) * size > room:
             self._keep(max(len(self.keys) // 2, 2))
-        t = pick_tensor(output)
-        t = t.data if isinstance(t, PackedSequence) else t
-        shape = () if t is None or t.is_nested else tuple(t.shape)
-        dtype = "" if t is None else str(t.dtype).removeprefix("torch.")
-        self.layers[name] = Copied(rows[: len(self.keys)].clone(), view, drew, shape, dtype, "unmasked" in view)
+        self.layers[name] = Copied(rows[: len(self.keys)].clone(), view, drew, *described(output))
 
     def _keep(self, k: int) -> None:
         self.keys = self.keys[:k]
@@ -87,7 +81,7 @@ class Pass:
 
     def state_dict(self) -> dict[str, Any]:
         """The pass as plain types and tensors."""
-        layers = [(name, c.rows, c.view, c.drew, list(c.shape), c.dtype, c.masked) for name, c in self.layers.items()]
+        layers = [(name, c.rows, c.view, c.drew, list(c.shape), c.dtype) for name, c in self.layers.items()]
         return {"keys": self.keys, "step": self.step, "n": self.n, "x": self.x, "y": self.y, "layers": layers}
 
     @classmethod
@@ -96,8 +90,8 @@ class Pass:
         self = cls.__new__(cls)
         self.keys, self.step, self.n, self.x, self.y = (state[k] for k in ("keys", "step", "n", "x", "y"))
         self.layers = {
-            name: Copied(rows, view, drew, tuple(shape), dtype, masked)
-            for name, rows, view, drew, shape, dtype, masked in state["layers"]
+            name: Copied(rows, view, drew, tuple(shape), dtype)
+            for name, rows, view, drew, shape, dtype in state["layers"]
         }
         self.mask, self.randomness, self.coupled = None, None, False
         return self
@@ -157,7 +151,7 @@ def _sighting(name: str, passes: Sequence[Pass], calls: Mapping[str, int], rows:
     last = next((p.layers[name] for p in reversed(passes) if name in p.layers), None)
     if last is None:
         return Sighting(name, ran, why=why)
-    return Sighting(name, ran, last.shape, last.dtype, last.view, 0 if why else rows, last.masked, why)
+    return Sighting(name, ran, last.shape, last.dtype, last.view, 0 if why else rows, why)
 
 
 def _kept(parts: Sequence[Tensor | None], kept: Tensor) -> Tensor | None:

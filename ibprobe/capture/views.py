@@ -85,6 +85,14 @@ def check_view(view: object) -> None:
         raise BadInput(f"view= is one of {known}, or a function from an output tensor to rows (n, d); got {view!r}")
 
 
+def described(output: Any) -> tuple[tuple[int, ...], str]:
+    """Shape and dtype of an output before any view; nothing of what holds no tensor."""
+    t = pick_tensor(output)
+    if t is None:
+        return (), ""
+    return () if t.data.is_nested else tuple(t.data.shape), str(t.data.dtype).removeprefix("torch.")
+
+
 def pick_tensor(output: Any) -> Tensor | PackedSequence | None:
     """What stands for an output: the tensor itself, ``last_hidden_state``, ``logits``, or the first one."""
     if isinstance(output, Tensor | PackedSequence):

@@ -83,10 +83,11 @@ def test_each_layer_is_described() -> None:
     (rows,) = source.take(0)
     view = "mean over unmasked tokens"
     assert rows.sightings == (
-        Sighting("a", 2, (5, 6, 3), "float32", view, 5, True),
-        Sighting("a#2", 2, (5, 6, 3), "float32", view, 5, True),
+        Sighting("a", 2, (5, 6, 3), "float32", view, 5),
+        Sighting("a#2", 2, (5, 6, 3), "float32", view, 5),
         Sighting("never", why=f"its forward did not run: {why_not_run(model.never)}"),
     )
+    assert [seen.masked for seen in rows.sightings] == [True, True, False]
     assert source.sightings == rows.sightings
 
 
