@@ -42,6 +42,11 @@ class RowBuffer:
         no_more = self.n > 0 and self._since_fresh >= max(self.n, 512)
         return self.n >= self.capacity or self._bytes >= self.max_bytes or no_more
 
+    @property
+    def awaits_labels(self) -> bool:
+        """Whether the last :meth:`add` kept rows."""
+        return self._pending is not None
+
     def add(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Keep a copy of the rows that are new."""
         self._pending = None

@@ -8,7 +8,6 @@ nothing is compiled again when a hook is armed or disarmed, and compilers that i
 from __future__ import annotations
 
 import itertools
-import sys
 import weakref
 from ast import literal_eval
 from collections.abc import Callable, Iterator, Sequence
@@ -38,6 +37,9 @@ class Callback(Protocol):
 # from there to the hook. It is the same kind of table as torch's own of operators.
 _callbacks: weakref.WeakValueDictionary[int, Callback] = weakref.WeakValueDictionary()
 _numbers = itertools.count()
+
+_reading: Callable[[], object] = torch._C._dynamo.eval_frame.get_eval_frame_callback
+"""What reads the code that runs here in order to compile it; None outside of compiled functions."""
 
 _ORDER = torch.zeros(1, device="cpu")
 """Said to be changed by each call: compilers then neither drop a call nor move one before another."""
@@ -71,13 +73,13 @@ def only_inside_graphs(function: Callable[..., Any]) -> Callable[..., Any]:
 def left_alone(function: _Call) -> _Call:
     """Have compilers run a function as it is.
 
-    ``torch.compiler.disable`` does that, but it imports the compiler, which takes longer than all of torch: where none
-    is in use there is nothing to disable.
+    ``torch.compiler.disable`` does that, but it imports the compiler, which takes longer than all of torch, and each
+    call through it costs microseconds: where no compiler is at work there is nothing to disable.
     """
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        if "torch._dynamo" not in sys.modules:
+        if not torch.compiler.is_compiling() and _reading() is None:
             return function(*args, **kwargs)
         if "disabled" not in vars(call):
             vars(call)["disabled"] = torch.compiler.disable(function)  # type: ignore[no-untyped-call]

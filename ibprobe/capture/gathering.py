@@ -61,6 +61,7 @@ class Gathering:
         """A training forward is about to run."""
         self._loop.forward(args, kwargs)
         self.source.see_inputs(args, kwargs, self._loop.step)
+        self._watch.wants_labels = self._loop.needs_labels or self.source.wants_labels()
 
     def see_labels(self, y: Tensor, observed: bool) -> None:
         """Targets of the last forward, from a criterion or, ``observed``, from the user."""

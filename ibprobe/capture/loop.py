@@ -26,7 +26,9 @@ class Loop:
     def __init__(self, *, expects_labels: bool) -> None:
         self.step = 0
         """Optimizer steps taken."""
-        self._needs_labels = self._needs_inputs = expects_labels
+        self.needs_labels = expects_labels
+        """Whether labels have to come from the loop and none came yet."""
+        self._needs_inputs = expects_labels
         self._forwards = self._forwards_since_step = self._rows = 0
         self._observed_early = self._conflict = False
         self._first: Tensor | None = None
@@ -49,7 +51,7 @@ class Loop:
         """
         if not self._forwards and not observed:
             return None  # of a forward that was not seen, of which the next step tells
-        self._needs_labels = False
+        self.needs_labels = False
         if observed:
             self._observed_early = self._observed_early or self._forwards == 0
         elif self._differs_from_first(y):
@@ -89,7 +91,7 @@ class Loop:
                 "loop calls, or it (or another of its class) was compiled and called before the probe was attached; "
                 "attach before the first call, or after  torch.compiler.reset()"
             )
-        elif self._needs_labels:
+        elif self.needs_labels:
             self._tell(
                 "no labels were seen, so I(T;Y) will be missing: pass loss=criterion (a module) to IBProbe, "
                 "or add after the forward pass:  probe.observe(y=labels)"

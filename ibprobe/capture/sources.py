@@ -30,6 +30,9 @@ class Source(Protocol):
     def see_inputs(self, args: tuple[Any, ...], kwargs: dict[str, Any], step: int) -> None:
         """A training forward is about to run."""
 
+    def wants_labels(self) -> bool:
+        """Whether the targets of the forward that was just seen are of use."""
+
     def see_labels(self, y: Tensor | None) -> None:
         """Targets of the last forward, in its row order; None takes them back."""
 
@@ -98,6 +101,10 @@ class ReplaySource:
         self._known.conditions.see(args, kwargs)
         if not self._splits:
             self._buffer.add(args, kwargs)
+
+    def wants_labels(self) -> bool:
+        """Whether rows of the last forward were kept."""
+        return self._buffer.awaits_labels
 
     def see_labels(self, y: Tensor | None) -> None:
         """Keep the labels of the rows that were just kept."""

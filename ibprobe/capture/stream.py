@@ -146,6 +146,10 @@ class StreamSource:
             )  # fmt: skip
             self._rows = fits
 
+    def wants_labels(self) -> bool:
+        """Whether the last forward's rows are being kept."""
+        return self._last is not None
+
     def see_labels(self, y: Tensor | None) -> None:
         """Keep the labels of the last pass."""
         if self._last is not None:

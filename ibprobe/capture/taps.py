@@ -16,6 +16,7 @@ from ibprobe.capture.autocast import autocast_here
 from ibprobe.capture.compiled import left_alone, only_inside_graphs, register, send
 from ibprobe.errors import BadInput
 
+_cuda_is_initialized: Callable[[], bool] = torch.cuda.is_initialized
 # Older versions of torch cannot tell; there, an exported program holds our operator.
 _exporting = getattr(torch.compiler, "is_exporting", lambda: False)
 
@@ -172,7 +173,7 @@ def _is_real() -> bool:
         or torch.fx._symbolic_trace._is_fx_tracing_flag
         or torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.FAKE) is not None
         or torch._C._functorch.maybe_current_level() is not None
-        or (torch.cuda.is_available() and torch.cuda.is_current_stream_capturing())
+        or (_cuda_is_initialized() and torch.cuda.is_current_stream_capturing())
     )
 
 

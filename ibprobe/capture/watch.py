@@ -48,7 +48,7 @@ class Watch:
         self._loss = None if loss is None else ref(loss)
         self._optimizer = None if optimizer is None else ref(optimizer)
         self._handles: list[RemovableHandle] = []
-        self._switch = Switch()
+        self._switch, self._labels, self._wants_labels = Switch(), Switch(), True
 
     @property
     def paused(self) -> bool:
@@ -58,6 +58,17 @@ class Watch:
     @paused.setter
     def paused(self, paused: bool) -> None:
         self._switch.on = not paused
+        self._labels.on = self._wants_labels and not paused
+
+    @property
+    def wants_labels(self) -> bool:
+        """Whether targets are of use; where not, the criterion's hook costs next to nothing."""
+        return self._wants_labels
+
+    @wants_labels.setter
+    def wants_labels(self, wanted: bool) -> None:
+        self._wants_labels = wanted
+        self._labels.on = wanted and not self.paused
 
     def start(
         self,
@@ -78,12 +89,12 @@ class Watch:
         optimizer = None if self._optimizer is None else self._optimizer()
         if model is None:
             raise BadInput("the model that the probe was made for is gone: keep a reference to it while it is probed")
-        eyes = _Eyes(model, on_inputs, on_labels, on_step)
+        eyes = _Eyes(model, self._labels, on_inputs, on_labels, on_step)
         try:
             see = PreTap(eyes.inputs, self._switch)
             self._handles.append(model.register_forward_pre_hook(see, with_kwargs=True))
             if loss is not None:
-                targets = PreTap(_Weak(eyes.targets), self._switch, only=_target)
+                targets = PreTap(_Weak(eyes.targets), self._labels, only=_target)
                 self._handles.append(loss.register_forward_pre_hook(targets, with_kwargs=True))
             if optimizer is not None:
                 self._handles.append(optimizer.register_step_post_hook(_Weak(eyes.stepped)))
@@ -102,17 +113,18 @@ class _Eyes:
     def __init__(
         self,
         model: nn.Module,
+        labels: Switch,
         on_inputs: Callable[[tuple[Any, ...], dict[str, Any]], None],
         on_labels: Callable[[Tensor], None],
         on_step: Callable[[], None],
     ) -> None:
-        self._model = ref(model)
+        self._model, self._labels = ref(model), labels
         self._on_inputs, self._on_labels, self._on_step = on_inputs, on_labels, on_step
 
     def inputs(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if self._training():
             self._on_inputs(args, kwargs)
-            if isinstance(kwargs.get("labels"), Tensor):
+            if self._labels.on and isinstance(kwargs.get("labels"), Tensor):
                 self._on_labels(kwargs["labels"])
 
     def targets(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

@@ -59,6 +59,21 @@ def test_without_rows_a_source_says_what_to_do(kind: Any) -> None:
         kind(model, {"0": model[0]}, rows=6, view="auto").take(0)
 
 
+def test_labels_are_wanted_for_rows_that_were_kept_and_no_others() -> None:
+    model = nn.Sequential(identity_linear(4))
+    replayed = ReplaySource(model, {"0": model[0]}, rows=6, view="auto")
+    given = ReplaySource(model, {"0": model[0]}, rows=6, view="auto", probe_set=numbered(0, 3))
+    copied = streamed(model)
+    wanted = []
+    for first in (0, 4, 8):
+        if first == 4:
+            copied.want()
+        for source in (replayed, given, copied):
+            step(source, model, numbered(first, 4))
+        wanted.append((replayed.wants_labels(), given.wants_labels(), copied.wants_labels()))
+    assert wanted == [(True, False, False), (True, False, True), (False, False, True)]
+
+
 def test_stream_copies_only_from_the_moment_that_rows_are_wanted() -> None:
     model = nn.Sequential(identity_linear(4))
     source = streamed(model)

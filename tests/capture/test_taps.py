@@ -204,7 +204,7 @@ def test_scripting_a_model_with_a_probe_on_it_says_what_to_do() -> None:
 def test_nothing_is_copied_while_a_cuda_graph_is_captured(monkeypatch: pytest.MonkeyPatch) -> None:
     model, receiver = small_net(), Receiver()
     install({"0": model[0]}, receiver)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr("ibprobe.capture.taps._cuda_is_initialized", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
     model(torch.randn(3, 4))
     assert not receiver.outputs

@@ -65,6 +65,26 @@ def test_validation_and_our_own_forwards_are_not_training() -> None:
     assert log.seen == []
 
 
+def test_labels_that_nobody_wants_are_not_passed_on() -> None:
+    model, loss = small_net(), nn.CrossEntropyLoss()
+    log, keyed = Log(model, loss), WithLabels()
+    log.start()
+    log.watch.wants_labels = False
+    loss(model(torch.randn(2, 4)), torch.tensor([0, 1]))
+    log.watch.paused = True
+    log.watch.paused = False
+    loss(model(torch.randn(2, 4)), torch.tensor([0, 1]))
+    assert log.seen == ["in", "in"]
+    log.watch.wants_labels = True
+    loss(model(torch.randn(2, 4)), torch.tensor([0, 1]))
+    assert log.seen[2:] == ["in", [0, 1]]
+    other = Log(keyed)
+    other.start()
+    other.watch.wants_labels = False
+    keyed(torch.ones(1), labels=torch.tensor([3]))
+    assert other.seen == ["in"]
+
+
 def test_stopping_leaves_the_hooks_that_were_there() -> None:
     model, loss = small_net(), nn.CrossEntropyLoss()
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
