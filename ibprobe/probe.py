@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal
 from uuid import uuid4
 
@@ -71,7 +70,7 @@ class IBProbe:
         runtime: where it is worked on: ``inline``, while training waits; ``thread``, beside training on one processor;
             ``cuda-stream``, that thread on its own stream. A step that is due while another is worked on is left out
             and counted. ``auto`` is ``inline``.
-        sinks: ``"auto"``, names, sink objects or a list of them. The run directory is always written.
+        sinks: ``"auto"``, names, sink objects, functions ``(values, step)``; the run directory is always written.
         run_dir: where; ``runs/ib/<UTC time>-<id>`` by default.
         config: the run's own settings, kept with the records.
         on_flag: called with an :class:`ibprobe.Alert`, once, when a layer collapses, memorises or cannot be trusted, or
@@ -137,8 +136,11 @@ class IBProbe:
         """Where the records are written."""
         return self._files.path
 
-    def attach(self) -> IBProbe:
+    def attach(self, *, step: int | None = None) -> IBProbe:
         """Register the hooks and begin the run; a second call does nothing, after :meth:`detach` the run goes on.
+
+        Args:
+            step: optimizer steps that the loop has taken already; by default, those counted so far.
 
         Raises:
             BadRun: the run directory holds another run.
@@ -148,6 +150,7 @@ class IBProbe:
             return self
         self._files.check(self._journal.meta["run"])
         rows.open(
+            step,
             on_inputs=lambda args, kwargs: self._isolated(rows.see_inputs, args, kwargs),
             on_labels=lambda y: self._isolated(rows.see_labels, y, False),
             on_step=lambda: self._isolated(self._stepped),
@@ -180,9 +183,7 @@ class IBProbe:
     def __enter__(self) -> IBProbe:
         return self.attach()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
         self.detach(measure=kind is None)
 
     def observe(self, *, y: Tensor) -> None:

@@ -186,3 +186,13 @@ def test_the_run_directory_holds_what_the_probe_holds(tmp_path: Path) -> None:
     assert saved.meta["config"] == {"lr": 0.1}
     assert saved.meta["layers"] == ["1", "2"]
     assert logging.getLogger("ibprobe").handlers == []
+
+
+def test_steps_that_the_loop_has_taken_before_are_counted(tmp_path: Path) -> None:
+    run = Setup()
+    probe = run.probe(run_dir=tmp_path / "run", every=1, budget=None)
+    probe.attach(step=40)
+    run.train()
+    probe.detach()
+    assert probe.estimates.steps
+    assert min(probe.estimates.steps) > 40

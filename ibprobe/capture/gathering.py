@@ -39,12 +39,21 @@ class Gathering:
 
     def open(
         self,
+        step: int | None = None,
         *,
         on_inputs: Callable[[tuple[Any, ...], dict[str, Any]], None],
         on_labels: Callable[[Tensor], None],
         on_step: Callable[[], None],
     ) -> None:
-        """Register all hooks, or none; they call back, and may hand what they saw to the methods below."""
+        """Register all hooks, or none; they call back, and may hand what they saw to the methods below.
+
+        Args:
+            step: optimizer steps taken before, where the loop knows; else, those counted so far.
+            on_inputs: see :class:`Watch`, as the others.
+            on_labels: targets.
+            on_step: steps.
+        """
+        self._loop.step = self._loop.step if step is None else step
         try:
             self.source.open()
             self._watch.start(on_inputs=on_inputs, on_labels=on_labels, on_step=on_step)

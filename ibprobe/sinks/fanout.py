@@ -12,6 +12,7 @@ from ibprobe.errors import BadInput, UnknownName
 from ibprobe.record.alerts import Alert
 from ibprobe.record.records import Estimate, Event, Logged
 from ibprobe.record.rundir import RunDir
+from ibprobe.sinks.scalars import ScalarLog, ScalarSink
 from ibprobe.sinks.terminal import TerminalSink
 from ibprobe.sinks.wandb import WandbSink
 
@@ -35,15 +36,16 @@ class Sink(Protocol):
         """The run ends."""
 
 
-SinkSpec = str | Sink | Sequence[str | Sink]
+SinkSpec = str | Sink | ScalarLog | Sequence[str | Sink | ScalarLog]
 
 
 def make_sinks(spec: SinkSpec) -> list[Sink]:
     """Resolve ``sinks=``.
 
     Args:
-        spec: ``"auto"`` (terminal, and W&B when a run is active), names ``terminal`` and ``wandb``, and sink objects,
-            alone or in a list. The run directory is always written and is no part of it.
+        spec: ``"auto"`` (terminal, and W&B when a run is active), names ``terminal`` and ``wandb``, sink objects, and
+            functions ``(values, step)`` that bring headline values to another tracker; alone or in a list. The run
+            directory is always written and is no part of it.
 
     Raises:
         UnknownName: a name that is no sink.
@@ -68,6 +70,8 @@ def _checked(item: Any) -> Sink:
     if isinstance(item, type):
         raise BadInput(f"sinks= takes instances: pass {item.__name__}(), not the class")
     missing = [m for m in ("open", "write", "tick", "close") if not callable(getattr(item, m, None))]
+    if missing and callable(item):
+        return ScalarSink(item)
     if missing:
         raise BadInput(f"{item!r} is no sink: it lacks the methods {', '.join(missing)}; for none, pass sinks=[]")
     sink: Sink = item

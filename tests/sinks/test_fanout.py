@@ -191,3 +191,24 @@ def test_an_object_that_is_no_sink_hears_what_it_lacks():
 def test_none_is_told_how_to_ask_for_no_sinks():
     with pytest.raises(BadInput, match=r"for none, pass sinks=\[\]"):
         make_any(None)
+
+
+def test_a_function_is_given_headline_values_by_step() -> None:
+    given: list[tuple[dict[str, float], int]] = []
+    sinks = make_sinks(["terminal", lambda values, step: given.append((values, step))])
+    sink = sinks[1]
+    sink.open({})
+    found = [
+        estimate(layer="layers.0", nats=3.0, headline=True),
+        estimate(layer="layers.0", quantity="I_TY", nats=0.5, headline=True, split="held_out"),
+        estimate(layer="layers.0", nats=9.0, headline=False),
+        estimate(layer="layers-0", nats=2.0, headline=True, step=7),
+    ]
+    sink.write(found, [])
+    sink.tick()
+    sink.close("")
+    first = found[0].step
+    assert given == [
+        ({"ib_I_XT/layers/0": 3.0, "ib_I_TY_held_out/layers/0": 0.5}, first),
+        ({"ib_I_XT/layers_0": 2.0}, 7),
+    ]

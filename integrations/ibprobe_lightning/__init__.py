@@ -1,0 +1,1 @@
+"""One line in Lightning: ``Trainer(callbacks=[IBProbeCallback()])``."""

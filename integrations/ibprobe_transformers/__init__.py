@@ -1,0 +1,1 @@
+"""One line in the HF Trainer: ``Trainer(callbacks=[IBProbeCallback()])``."""
