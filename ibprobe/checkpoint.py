@@ -14,7 +14,7 @@ from ibprobe.capture.layers import LayerSpec, select_layers, unwrap
 from ibprobe.capture.passes import Draws
 from ibprobe.capture.replay import replay
 from ibprobe.capture.rows import RowSet
-from ibprobe.capture.views import View, check_view
+from ibprobe.capture.views import Views, check_view
 from ibprobe.errors import BadInput, UnknownName
 from ibprobe.estimate.channel import Channel, Noise, Target
 from ibprobe.estimate.estimators import LayerEstimator
@@ -31,7 +31,7 @@ def measure(
     noise: Noise = "relative",
     sigma: float = 0.25,
     target: Target = "population",
-    view: View = "auto",
+    view: Views = "auto",
     estimator: str = "auto",
     rows: int = 2048,
     passes: int = 1,
@@ -76,23 +76,24 @@ def measure(
 
 
 def gather(
-    model: nn.Module, data: Any, layers: LayerSpec, rows: int, view: View, draws: Draws, *, all_there_is: bool
+    model: nn.Module, data: Any, layers: LayerSpec, rows: int, view: Views, draws: Draws, *, all_there_is: bool
 ) -> tuple[RowSet, dict[str, Any]]:
     """The rows of a finished model, and what is said of them beside the records.
 
     Raises:
         ProbeError: unknown layers, unusable data or settings.
     """
-    check_options(model, "replay", rows, view)
+    check_options(model, "replay", rows)
     core = unwrap(model)
     found = select_layers(core, layers)
+    check_view(view, found)
     batches, repeated = distinct_batches(data, rows, all_there_is=all_there_is)
     taken = replay(core, found, batches, view=view, dropped=repeated, draws=draws)
     meta = {**versions(), "model": type(core).__name__, "layers": list(found), **draws.meta}
     return taken, meta
 
 
-def check_options(model: object, mode: str, rows: int, view: View) -> None:
+def check_options(model: object, mode: str, rows: int) -> None:
     """Raise a ``ProbeError`` for a setting that cannot work, of those that the probe and :func:`measure` share."""
     if isinstance(model, type):
         raise BadInput(f"model is a module instance: pass {model.__name__}(…), not the class")
@@ -104,7 +105,6 @@ def check_options(model: object, mode: str, rows: int, view: View) -> None:
         raise UnknownName("mode", str(mode), ("replay", "stream"))
     if not isinstance(rows, int) or rows < 2:
         raise BadInput(f"rows= is a number of distinct inputs, at least 2 (512 or more to be of use); got {rows!r}")
-    check_view(view)
 
 
 def versions() -> dict[str, str]:

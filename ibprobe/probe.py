@@ -18,7 +18,7 @@ from ibprobe.capture.layers import LayerSpec, select_layers, unwrap
 from ibprobe.capture.modes import make_source
 from ibprobe.capture.passes import Draws
 from ibprobe.capture.replay import device_of
-from ibprobe.capture.views import View
+from ibprobe.capture.views import Views, named
 from ibprobe.capture.watch import Watch
 from ibprobe.checkpoint import check_options, versions
 from ibprobe.doctor import Diagnosis, diagnosis
@@ -56,17 +56,17 @@ class IBProbe:
             forwards.
         every: ``"log"``, a number of optimizer steps, or ``step -> bool``.
         rows: distinct inputs to measure on.
-        noise: ``relative``, ``per_unit`` or ``absolute``; with ``sigma`` it defines T̃ = view(T) + std·ε.
+        noise: ``relative``, ``per_unit`` or ``absolute``; with ``sigma``, its size, T̃ = view(T) + std·ε.
         sigma: noise size.
         target: ``population``, or ``probe_set`` when the probe set is all inputs there are.
-        view: ``auto``, ``flatten``, ``first``, or a function from an output tensor to rows ``(n, d)``.
+        view: ``auto``, ``flatten``, ``first``, ``last``, ``token``, ``next_token``, a function from an output tensor to
+            rows ``(n, d)``, or a mapping from patterns of layers' names to such.
         estimator: ``auto`` (brackets, critics at some snapshots), ``channel`` (brackets only), or what runs beside the
             brackets at every snapshot: a name that ``ibprobe plugins`` lists.
         passes: forward passes of layers that draw random numbers, 16 for example; with 1 their I(X;T̃) has an upper
             end only. For ``mode="replay"``, as the next one.
         train_mode: let dropout draw as in training; normalisation keeps to its running statistics.
-        budget: how much longer the run may take for being watched, as a share of the training's own time; None for
-            every scheduled step.
+        budget: how much longer a watched run may take, as a share of the training's own time; None for no limit.
         runtime: where it is worked on: ``inline``, while training waits; ``thread``, beside training on one processor;
             ``cuda-stream``, that thread on its own stream. A step that is due while another is worked on is left out
             and counted. ``auto`` is ``inline``.
@@ -95,7 +95,7 @@ class IBProbe:
         noise: Noise = "relative",
         sigma: float = 0.25,
         target: Target = "population",
-        view: View = "auto",
+        view: Views = "auto",
         estimator: str = "auto",
         passes: int = 1,
         train_mode: bool = False,
@@ -107,16 +107,15 @@ class IBProbe:
         on_flag: AlertCallback | None = None,
         seed: int = 0,
     ) -> None:
-        check_options(model, mode, rows, view)
+        check_options(model, mode, rows)
         draws, core, whole = Draws(passes, train_mode, seed), unwrap(model), target == "probe_set"
         beside, channel = beside_brackets(estimator), Channel(noise, sigma, seed, target=target)
         found, device = select_layers(core, layers), device_of(core)
         meta = {
             **versions(), "run": uuid4().hex, "model": type(core).__name__, "layers": list(found), "mode": mode,
             "rows": rows, "noise": noise, "sigma": sigma, "draws": channel.draws, "target": target, "seed": seed,
-            "view": view if isinstance(view, str) else getattr(view, "__name__", "custom"), "estimator": estimator,
-            "every": "custom" if callable(every) else every, "budget": budget, "runtime": runtime,
-            "config": dict(config or {}), **draws.meta,
+            "view": named(view), "estimator": estimator, "every": "custom" if callable(every) else every,
+            "budget": budget, "runtime": runtime, "config": dict(config or {}), **draws.meta,
         }  # fmt: skip
         watch = Watch(model, loss, optimizer)
         self._files = RunDir(Path(run_dir) if run_dir is not None else new_run_dir())

@@ -11,7 +11,7 @@ from torch import nn
 
 from ibprobe.capture.layers import LayerSpec
 from ibprobe.capture.passes import Draws
-from ibprobe.capture.views import View
+from ibprobe.capture.views import Views
 from ibprobe.checkpoint import gather
 from ibprobe.errors import BadInput
 from ibprobe.estimate.channel import Channel, Noise, Target
@@ -38,7 +38,7 @@ def sigma_sweep(
     layers: LayerSpec = "auto",
     noise: Noise = "relative",
     target: Target = "population",
-    view: View = "auto",
+    view: Views = "auto",
     rows: int = 2048,
     passes: int = 1,
     train_mode: bool = False,

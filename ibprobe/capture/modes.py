@@ -11,7 +11,8 @@ from ibprobe.capture.layers import unwrap
 from ibprobe.capture.passes import Draws
 from ibprobe.capture.sources import ReplaySource, Source
 from ibprobe.capture.stream import StreamSource
-from ibprobe.capture.views import View
+from ibprobe.capture.tokens import token_view
+from ibprobe.capture.views import Views, check_view
 from ibprobe.errors import BadInput
 
 
@@ -20,7 +21,7 @@ def make_source(
     model: nn.Module,
     layers: Mapping[str, nn.Module],
     rows: int,
-    view: View,
+    view: Views,
     probe_set: Any,
     *,
     all_there_is: bool,
@@ -41,6 +42,12 @@ def make_source(
     Raises:
         BadInput: settings that do not go together, or a probe set that is no data.
     """
+    check_view(view, layers)
+    if mode == "stream" and token_view(view) is not None:
+        raise BadInput(
+            f'view={token_view(view)!r} belongs to mode="replay": labels say which tokens count, and '
+            'mode="stream" copies rows before it sees them'
+        )
     if mode == "stream" and probe_set is not None:
         raise BadInput('probe_set= belongs to mode="replay"; mode="stream" copies rows out of training forwards')
     if mode == "stream" and (draws.passes > 1 or draws.train_mode):

@@ -9,9 +9,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from ibprobe.capture.layers import why_not_run
+from ibprobe.capture.layouts import Layout
 from ibprobe.capture.rows import Batch, Sighting, why_no_matrix
 from ibprobe.capture.taps import CallCounter
-from ibprobe.capture.views import Layout, View, described, to_rows, token_mask
+from ibprobe.capture.views import Views, described, to_rows, token_mask, view_of
 from ibprobe.errors import BadInput
 
 
@@ -24,18 +25,19 @@ class Recorder:
         axes: the layout of each layer.
     """
 
-    def __init__(self, total: int, view: View, axes: Mapping[str, Layout]) -> None:
+    def __init__(self, total: int, view: Views, axes: Mapping[str, Layout]) -> None:
         self.seen: dict[str, Seen] = {}
         self._total, self._view, self._axes = total, view, axes
         self._calls = CallCounter()
         self._start = self._n = 0
         self._mask: Tensor | None = None
+        self._pick: Tensor | None = None
 
     def begin(self, batch: Batch) -> None:
         """A forward pass begins."""
         self._calls.restart()
         self._start += self._n
-        self._n, self._mask = batch.n, token_mask(batch.kwargs)
+        self._n, self._mask, self._pick = batch.n, token_mask(batch.kwargs), batch.pick
 
     def receive(self, layer: str, kwargs: Mapping[str, Any], output: Any) -> None:
         """Copy a layer's rows."""
@@ -44,7 +46,8 @@ class Recorder:
         mask = self._mask if own is None else own
         seen.look_at(output)
         try:
-            rows, seen.view = to_rows(output, n=self._n, mask=mask, view=self._view, layout=self._axes[layer])
+            view, layout = view_of(self._view, layer), self._axes[layer]
+            rows, seen.view = to_rows(output, n=self._n, mask=mask, view=view, layout=layout, pick=self._pick)
         except BadInput as e:
             seen.why = str(e)
         else:

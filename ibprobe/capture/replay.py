@@ -14,13 +14,15 @@ from torch import Tensor, nn
 from ibprobe.capture.autocast import autocast_here
 from ibprobe.capture.bystanders import Bystanders
 from ibprobe.capture.conditions import Conditions
+from ibprobe.capture.layouts import layouts
 from ibprobe.capture.passes import Draws, draw_as_in_training, with_passes
 from ibprobe.capture.randomness import Randomness
 from ibprobe.capture.recorder import Recorder
 from ibprobe.capture.rows import ROWS_BYTES, Batch, LayerRows, RowSet, chunks, first_rows, input_matrix, join, map_parts
 from ibprobe.capture.taps import install, remove
+from ibprobe.capture.tokens import common, one_token_each, token_view
 from ibprobe.capture.untouched import untouched
-from ibprobe.capture.views import View, layouts
+from ibprobe.capture.views import Views
 from ibprobe.errors import ReplayFailed
 
 log = logging.getLogger("ibprobe")
@@ -59,7 +61,7 @@ def replay(
     layers: Mapping[str, nn.Module],
     batches: Sequence[Batch],
     *,
-    view: View = "auto",
+    view: Views = "auto",
     split: str = "all",
     mode: str = "measure",
     step: int = 0,
@@ -90,7 +92,8 @@ def replay(
     Raises:
         ReplayFailed: the model raised.
     """
-    device = device_of(model)
+    device, tokens = device_of(model), token_view(view)
+    batches = batches if tokens is None else one_token_each(batches, tokens)
     known = Known.here() if known is None else known
     run = _Run(model, layers, view, draws, known, device)
     with run.generators.preserved(), untouched(model), known.conditions.reproduced(device):
@@ -107,6 +110,7 @@ def replay(
             if draws.passes > 1 and not coupled:
                 found = with_passes(found, layers, draws.passes, lambda some: run.record(some, kept).rows)
     y, keys = join([b.y for b in kept]), torch.cat([b.keys for b in kept])
+    y = y if y is None or tokens is None else common(y)
     sightings = recorder.sightings(layers)
     return RowSet(tuple(found), y, input_matrix(kept), keys, split, mode, (step, step), sightings)
 
@@ -118,7 +122,7 @@ class _Run:
         self,
         model: nn.Module,
         layers: Mapping[str, nn.Module],
-        view: View,
+        view: Views,
         draws: Draws,
         known: Known,
         device: torch.device,

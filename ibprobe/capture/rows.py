@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from ibprobe.capture.packed import padded, take_sequences
-from ibprobe.capture.views import MAX_FEATURES, UNMASKED, orthonormal_buckets
+from ibprobe.capture.views import MAX_FEATURES, orthonormal_buckets
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Int
+    from jaxtyping import Bool, Float, Int
 
 ROWS_BYTES = 512 * 2**20
 """Memory that the rows of all layers of a snapshot may take; beyond it fewer rows are replayed."""
@@ -56,7 +56,7 @@ class Sighting:
     @property
     def masked(self) -> bool:
         """Whether padding was left out."""
-        return self.view == UNMASKED
+        return "unmasked" in self.view
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,8 @@ class Batch:
     kwargs: dict[str, Any]
     keys: Int[Tensor, " n"]
     y: Tensor | None = None
+    pick: Bool[Tensor, "n tokens"] | None = None
+    """The token of each row that stands for it, where a view takes one."""
 
     @property
     def n(self) -> int:
@@ -98,8 +100,8 @@ class Batch:
     def rows(self, start: int, stop: int) -> Batch:
         """A copy of some rows."""
         index = torch.arange(start, stop)
-        args, kwargs, y = take_rows((self.args, self.kwargs, self.y), index, self.n)
-        return Batch(args, kwargs, self.keys[index], y)
+        args, kwargs, y, pick = take_rows((self.args, self.kwargs, self.y, self.pick), index, self.n)
+        return Batch(args, kwargs, self.keys[index], y, pick)
 
     @property
     def bytes(self) -> int:

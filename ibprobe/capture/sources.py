@@ -13,7 +13,7 @@ from ibprobe.capture.data import distinct_batches
 from ibprobe.capture.passes import Draws
 from ibprobe.capture.replay import Known, replay
 from ibprobe.capture.rows import ROWS_BYTES, Batch, RowSet, Sighting
-from ibprobe.capture.views import View
+from ibprobe.capture.views import Views
 from ibprobe.errors import NoRows
 
 
@@ -77,7 +77,7 @@ class ReplaySource:
         layers: Mapping[str, nn.Module],
         *,
         rows: int,
-        view: View,
+        view: Views,
         probe_set: Any = None,
         all_there_is: bool = False,
         draws: Draws = Draws(),  # noqa: B008 (it is frozen)

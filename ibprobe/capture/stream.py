@@ -13,12 +13,13 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from ibprobe.capture.layers import why_not_run
+from ibprobe.capture.layouts import layouts
 from ibprobe.capture.randomness import Randomness
 from ibprobe.capture.replay import couples_rows
 from ibprobe.capture.rows import ROWS_BYTES, RowSet, Sighting, row_count
 from ibprobe.capture.streamed import Pass, gathered
 from ibprobe.capture.taps import CallCounter, Switch, install, remove
-from ibprobe.capture.views import View, layouts, to_rows, token_mask
+from ibprobe.capture.views import Views, to_rows, token_mask, view_of
 from ibprobe.errors import BadInput, NoRows
 
 log = logging.getLogger("ibprobe")
@@ -55,7 +56,7 @@ class StreamSource:
         layers: Mapping[str, nn.Module],
         *,
         rows: int,
-        view: View,
+        view: Views,
         called: nn.Module | None = None,
     ) -> None:
         self._model, self._called = ref(model), ref(model if called is None else called)
@@ -114,11 +115,11 @@ class StreamSource:
         name, began = self._calls.name(layer), time.perf_counter()
         try:
             drew = into.coupled or self._randomness.moved_since(into.randomness)
-            with self._randomness.preserved() if callable(self._view) else nullcontext():
-                own = token_mask(kwargs)
+            view, own = view_of(self._view, layer), token_mask(kwargs)
+            with self._randomness.preserved() if callable(view) else nullcontext():
                 mask, axes = into.mask if own is None else own, self._axes[layer]
-                rows, view = to_rows(output, n=into.n, mask=mask, view=self._view, layout=axes)
-            into.add(name, rows, view, drew, output, ROWS_BYTES)
+                rows, how = to_rows(output, n=into.n, mask=mask, view=view, layout=axes)
+            into.add(name, rows, how, drew, output, ROWS_BYTES)
         except BadInput as e:
             self._failed[name] = str(e)
         except Exception as e:

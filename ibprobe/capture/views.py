@@ -2,87 +2,82 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from ibprobe.capture.layers import unwrap
+from ibprobe.capture.layouts import Layout
 from ibprobe.capture.packed import padded, real_steps
 from ibprobe.errors import BadInput
 
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-ViewName = Literal["auto", "flatten", "first"]
+TokenView = Literal["token", "next_token"]
+ViewName = Literal["auto", "flatten", "first", "last", TokenView]
 View = ViewName | Callable[[Tensor], Tensor]
+Views = View | Mapping[str, View]
+"""One for all layers, or one for each pattern of names; layers that no pattern fits have ``auto``."""
 
 MAX_FEATURES = 4096
 """Wider rows are projected onto this many fixed orthonormal directions."""
 
-_CHANNELS_FIRST = (
-    nn.modules.conv._ConvNd,
-    nn.modules.batchnorm._BatchNorm,
-    nn.modules.instancenorm._InstanceNorm,
-    nn.modules.pooling._MaxPoolNd,
-    nn.modules.pooling._AvgPoolNd,
-    nn.modules.pooling._AdaptiveAvgPoolNd,
-    nn.modules.pooling._AdaptiveMaxPoolNd,
-)
-_CHANNELS_LAST = (nn.Linear, nn.LayerNorm, nn.Embedding, nn.RNNBase, nn.MultiheadAttention)
-_SEQUENCE = (
-    nn.RNNBase,
-    nn.MultiheadAttention,
-    nn.TransformerEncoderLayer,
-    nn.TransformerDecoderLayer,
-    nn.TransformerEncoder,
-    nn.TransformerDecoder,
-    nn.Transformer,
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """How a layer orders the axes of a three-dimensional output, as far as modules tell."""
-
-    channels_first: bool = False
-    """``(n, channels, positions)``; otherwise ``(n, tokens, features)``."""
-    rows_second: bool = False
-    """``(tokens, n, features)``: torch's own sequence modules with ``batch_first=False``."""
-
 
 _DEFAULT = Layout()
 
-UNMASKED = "mean over unmasked tokens"
-"""Name of the view that leaves padding out."""
+
+@dataclass(frozen=True, slots=True)
+class _Marks:
+    """What is known of tokens, ``(n, tokens)`` each: which count, and which one was chosen."""
+
+    mask: Tensor | None = None
+    pick: Tensor | None = None
+
+    def first(self, tokens: int) -> _Marks:
+        """Of so many tokens only."""
+        return _Marks(*(None if m is None else m[:, :tokens] for m in (self.mask, self.pick)))
+
+    def of(self, t: Tensor, marks: Tensor | None) -> Tensor | None:
+        """Those, if they are of this output's tokens."""
+        return None if marks is None or marks.shape != t.shape[:2] else marks.to(t.device)
+
 
 _SCRATCH = 2**20
 """Numbers that a projection copies at a time."""
 
 
-def layouts(model: nn.Module, layers: Mapping[str, nn.Module]) -> dict[str, Layout]:
-    """The layout of each layer: its own modules tell, or the last ones defined before it."""
-    order = list(model.modules())
-    found = {}
-    for name, layer in layers.items():
-        before = order[: next(i for i, m in enumerate(order) if m is layer)]
-        telling = (m for m in reversed([*before, *layer.modules()]) if isinstance(m, _CHANNELS_FIRST + _CHANNELS_LAST))
-        sequence_first = isinstance(unwrap(layer), _SEQUENCE) and any(
-            getattr(m, "batch_first", True) is False for m in layer.modules()
-        )
-        found[name] = Layout(isinstance(next(telling, None), _CHANNELS_FIRST), sequence_first)
-    return found
+def check_view(view: object, layers: Collection[str]) -> None:
+    """Raise ``BadInput`` unless ``view`` is a known name, a function, or gives one for patterns of these layers."""
+    parts = view.items() if isinstance(view, Mapping) else [("*", view)]
+    for pattern, part in parts:
+        if not callable(part) and part not in get_args(ViewName):
+            known = ", ".join(map(repr, get_args(ViewName)))
+            raise BadInput(
+                f"view= is one of {known}, a function from an output tensor to rows (n, d), or a mapping from patterns "
+                f"of layers' names to such; got {part!r}"
+            )
+        if isinstance(view, Mapping) and not any(fnmatchcase(name, pattern) for name in layers):
+            raise BadInput(f"view= has the pattern {pattern!r}, which fits none of the layers {', '.join(layers)}")
 
 
-def check_view(view: object) -> None:
-    """Raise ``BadInput`` unless ``view`` is a known name or a function."""
-    if not callable(view) and view not in get_args(ViewName):
-        known = ", ".join(map(repr, get_args(ViewName)))
-        raise BadInput(f"view= is one of {known}, or a function from an output tensor to rows (n, d); got {view!r}")
+def view_of(view: Views, layer: str) -> View:
+    """The view of one layer."""
+    if not isinstance(view, Mapping):
+        return view
+    return next((part for pattern, part in view.items() if fnmatchcase(layer, pattern)), "auto")
+
+
+def named(view: Views) -> str:
+    """A view as text."""
+    if isinstance(view, Mapping):
+        return ", ".join(f"{pattern}: {named(part)}" for pattern, part in view.items())
+    return view if isinstance(view, str) else getattr(view, "__name__", "custom")
 
 
 def described(output: Any) -> tuple[tuple[int, ...], str]:
@@ -108,7 +103,13 @@ def pick_tensor(output: Any) -> Tensor | PackedSequence | None:
 
 
 def to_rows(
-    output: Any, *, n: int, mask: Tensor | None = None, view: View = "auto", layout: Layout = _DEFAULT
+    output: Any,
+    *,
+    n: int,
+    mask: Tensor | None = None,
+    view: View = "auto",
+    layout: Layout = _DEFAULT,
+    pick: Tensor | None = None,
 ) -> tuple[Float[Tensor, "n d"], str]:
     """Turn a module's output into rows.
 
@@ -116,9 +117,11 @@ def to_rows(
         output: what the module returned.
         n: rows of the forward pass; an output whose *second* axis has n and whose first has not is transposed.
         mask: ``(n, tokens)``, true where a token counts.
-        view: ``auto`` averages over positions (space, time, tokens), ``flatten`` keeps them all, ``first`` takes the
-            first token, a function does as it likes; all before any copy.
+        view: ``auto`` averages over positions (space, time, tokens), ``flatten`` keeps them all, ``first`` and ``last``
+            take one token, ``token`` and ``next_token`` the one that ``pick`` says; a function does as it likes; all
+            before any copy.
         layout: what the axes mean in three dimensions.
+        pick: ``(n, tokens)``, true at one token a row; outputs of another shape are averaged.
 
     Returns:
         Rows ``(n, d)`` of floating numbers, and the name of the view.
@@ -130,7 +133,7 @@ def to_rows(
     if t is None:
         raise BadInput(f"its output is a {type(output).__name__} without a tensor that has rows")
     with _without_autocast(t):
-        return _to_rows(t, n, mask, view, layout)
+        return _to_rows(t, n, _Marks(mask, pick), view, layout)
 
 
 def _without_autocast(t: Tensor | PackedSequence) -> AbstractContextManager[object]:
@@ -140,17 +143,17 @@ def _without_autocast(t: Tensor | PackedSequence) -> AbstractContextManager[obje
     return torch.autocast(kind, enabled=False) if on else nullcontext()
 
 
-def _to_rows(t: Tensor | PackedSequence, n: int, mask: Tensor | None, view: View, layout: Layout) -> tuple[Tensor, str]:
+def _to_rows(t: Tensor | PackedSequence, n: int, marks: _Marks, view: View, layout: Layout) -> tuple[Tensor, str]:
     if isinstance(t, PackedSequence):
         t, lengths = padded(t)
-        mask, layout = real_steps(t, lengths), _DEFAULT
+        marks, layout = _Marks(real_steps(t, lengths)), _DEFAULT
     elif t.is_nested:
         t = t.to_padded_tensor(0.0)
-        mask = None if mask is None else mask[:, : t.shape[1]]
+        marks = marks.first(t.shape[1])
     if callable(view):
         rows, name = _by_function(view, t.detach())
     else:
-        rows, name = _positions_to_rows(_rows_first(t.detach(), n, layout), layout, mask, view)
+        rows, name = _positions_to_rows(_rows_first(t.detach(), n, layout), layout, marks, view)
     if rows.ndim != 2 or len(rows) != n:
         raise BadInput(f"its view {name!r} has shape {tuple(rows.shape)}; expected ({n}, d), one row an input")
     if rows.is_complex():
@@ -187,7 +190,7 @@ def _rows_first(t: Tensor, n: int, layout: Layout) -> Tensor:
     raise BadInput(f"its output has shape {tuple(t.shape)}, without an axis of {n} rows")
 
 
-def _positions_to_rows(t: Tensor, layout: Layout, mask: Tensor | None, view: ViewName) -> tuple[Tensor, str]:
+def _positions_to_rows(t: Tensor, layout: Layout, marks: _Marks, view: ViewName) -> tuple[Tensor, str]:
     if t.ndim <= 2:
         return t.reshape(len(t), -1), "as is"
     channels_first = t.ndim >= 4 or layout.channels_first
@@ -200,11 +203,28 @@ def _positions_to_rows(t: Tensor, layout: Layout, mask: Tensor | None, view: Vie
     if channels_first:
         t = t.flatten(2)
         return t.mean(2, dtype=_summed_in(t, t.shape[2])), "mean over space"
-    dtype = _summed_in(t, t.shape[1])
-    if mask is None or mask.shape != t.shape[:2]:
+    return _token(t, marks, view) or _mean(t, marks)
+
+
+def _token(t: Tensor, marks: _Marks, view: ViewName) -> tuple[Tensor, str] | None:
+    """One token a row, where the view says so and it is known which."""
+    if view in get_args(TokenView) and (pick := marks.of(t, marks.pick)) is not None:
+        return t[pick].flatten(1), "one unmasked token"
+    if view != "last":
+        return None
+    mask = marks.of(t, marks.mask)
+    if mask is None:
+        return t[:, -1].flatten(1), "last token"
+    last = (mask * torch.arange(t.shape[1], device=t.device)).argmax(1)
+    return t[torch.arange(len(t), device=t.device), last].flatten(1), "last unmasked token"
+
+
+def _mean(t: Tensor, marks: _Marks) -> tuple[Tensor, str]:
+    dtype, mask = _summed_in(t, t.shape[1]), marks.of(t, marks.mask)
+    if mask is None:
         return t.mean(1, dtype=dtype), "mean over tokens"
     weight = mask.to(t).unsqueeze(2)
-    return (t * weight).sum(1, dtype=dtype) / weight.sum(1, dtype=dtype).clamp_min(1), UNMASKED
+    return (t * weight).sum(1, dtype=dtype) / weight.sum(1, dtype=dtype).clamp_min(1), "mean over unmasked tokens"
 
 
 def _summed_in(t: Tensor, positions: int) -> torch.dtype:

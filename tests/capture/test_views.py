@@ -5,15 +5,16 @@ import torch
 from torch import Tensor, nn
 
 from ibprobe import BadInput
+from ibprobe.capture.layouts import Layout, layouts
 from ibprobe.capture.views import (
     MAX_FEATURES,
-    Layout,
     check_view,
-    layouts,
+    named,
     orthonormal_buckets,
     pick_tensor,
     to_rows,
     token_mask,
+    view_of,
 )
 
 T = torch.arange(24.0).reshape(2, 3, 4)
@@ -151,5 +152,35 @@ def test_torchs_own_sequence_modules_tell_where_their_rows_are() -> None:
 
 @pytest.mark.parametrize("view", ["mean", 3, None])
 def test_an_unknown_view_names_the_known_ones(view: Any) -> None:
-    with pytest.raises(BadInput, match="'auto', 'flatten', 'first', or a function"):
-        check_view(view)
+    with pytest.raises(BadInput, match="'auto', 'flatten', 'first', 'last', 'token', 'next_token', a function"):
+        check_view(view, ["fc"])
+    with pytest.raises(BadInput, match="'auto', 'flatten'"):
+        check_view({"fc": view}, ["fc"])
+
+
+def test_views_by_layer_fit_by_pattern_and_the_first_that_fits_counts() -> None:
+    views = {"decoder.*": "token", "*.1": "last"}
+    layers = ["encoder.0", "encoder.1", "decoder.1"]
+    check_view(views, layers)
+    assert [view_of(views, name) for name in layers] == ["auto", "last", "token"]
+    assert [view_of("first", name) for name in layers] == ["first"] * 3
+    assert (named(views), named("auto"), named(to_rows)) == ("decoder.*: token, *.1: last", "auto", "to_rows")
+    with pytest.raises(BadInput, match=r"'head', which fits none of the layers encoder.0, encoder.1"):
+        check_view({"head": "auto"}, layers)
+
+
+def test_the_last_token_is_the_last_one_that_is_not_padding() -> None:
+    rows, name = to_rows(T, n=2, view="last")
+    assert (name, rows.tolist()) == ("last token", T[:, 2].tolist())
+    mask = torch.tensor([[1, 1, 0], [0, 1, 1]])
+    rows, name = to_rows(T, n=2, view="last", mask=mask)
+    assert (name, rows.tolist()) == ("last unmasked token", [T[0, 1].tolist(), T[1, 2].tolist()])
+
+
+def test_one_chosen_token_stands_for_a_row_and_outputs_of_other_tokens_are_averaged() -> None:
+    pick = torch.tensor([[False, True, False], [True, False, False]])
+    rows, name = to_rows(T, n=2, view="next_token", pick=pick)
+    assert (name, rows.tolist()) == ("one unmasked token", [T[0, 1].tolist(), T[1, 0].tolist()])
+    rows, name = to_rows(T[:, :2], n=2, view="token", pick=pick)
+    assert (name, rows.tolist()) == ("mean over tokens", T[:, :2].mean(1).tolist())
+    assert to_rows(T[:, 0], n=2, view="token", pick=pick)[1] == "as is"
