@@ -81,10 +81,21 @@ class Alerts:
                 if flag in _ALARMING or flag.startswith("guard:"):
                     seen = _seen(flag, e, estimates) + (", from the first snapshot on" if first else "")
                     yield Alert(e.step, e.layer, e.split, flag, seen, FLAGS[flag].action)
+        yield from _outliers(estimates)
         for event in events:
             if event.kind == "disarmed":
                 look_at = "Training goes on unmeasured: mend the cause and attach a new probe."
                 yield Alert(event.step, event.layer, event.split, "disarmed", event.why, look_at)
+
+
+def _outliers(estimates: Sequence[Estimate]) -> Iterator[Alert]:
+    """One alert for all layers, for the noise is chosen for all of them."""
+    found = [e for e in estimates if "outlier_units" in e.flags and e.quantity == "I_XT"]
+    if found:
+        layers = list(dict.fromkeys(e.layer for e in found))
+        shown = ", ".join(layers[:3]) + (f" and {len(layers) - 3} more layers" if len(layers) > 3 else "")
+        seen = f"one unit holds more than half of the variance of {shown}"
+        yield Alert(found[0].step, "", found[0].split, "outlier_units", seen, FLAGS["outlier_units"].action)
 
 
 def _seen(flag: str, e: Estimate, estimates: Sequence[Estimate]) -> str:

@@ -80,3 +80,12 @@ def test_the_event_of_an_alert_has_its_words():
     [alert] = Alerts().new([flagged("collapsed", step=7)], [])
     assert (alert.event.kind, alert.event.step, alert.event.layer) == ("alert", 7, "fc1")
     assert alert.seen in alert.event.why
+
+
+def test_outlier_units_of_many_layers_are_told_once_with_the_noise_to_use():
+    alerts = Alerts()
+    layers = [flagged("outlier_units", layer=f"h.{k}") for k in range(5)]
+    [alert] = alerts.new([*layers, flagged("outlier_units", layer="h.0", quantity="I_TY"), estimate()], [])
+    assert alert.seen == "one unit holds more than half of the variance of h.0, h.1, h.2 and 2 more layers"
+    assert "noise='per_unit'" in alert.look_at
+    assert alerts.new(layers[:1], []) == []
