@@ -57,6 +57,24 @@ def test_the_notebook_runs_and_was_saved_with_its_pictures() -> None:
 
 
 @pytest.mark.slow
+def test_a_trainer_of_hugging_face_shows_a_classifier_and_a_language_model(tmp_path: Path) -> None:
+    line = last_line("hf_trainer.py", "--steps", 60, "--out", tmp_path)
+    found = re.match(r"language: its last block tells (\S+) of (\S+) nats; ", line)
+    assert found
+    assert 0.1 < float(found[1]) < float(found[2])
+    for name in ("classifier", "language"):
+        (run,) = (tmp_path / name / "ibprobe").iterdir()
+        assert (run / "report.html").is_file()
+
+
+@pytest.mark.slow
+def test_a_vision_transformer_tells_unseen_digits_apart(tmp_path: Path) -> None:
+    found = re.match(r"the head tells (\S+) of 2.30 nats", last_line("vit.py", "--steps", 200, "--out", tmp_path))
+    assert found
+    assert float(found[1]) > 1.2
+
+
+@pytest.mark.slow
 def test_the_articles_table_comes_with_brackets(reference_data: Path) -> None:
     line = last_line("mnist_mlp.py", "--root", reference_data, "--epochs", 20)
     assert line.startswith("guards broken: 0;")

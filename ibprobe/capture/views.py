@@ -194,29 +194,39 @@ def _positions_to_rows(t: Tensor, layout: Layout, marks: _Marks, view: ViewName)
     if t.ndim <= 2:
         return t.reshape(len(t), -1), "as is"
     channels_first = t.ndim >= 4 or layout.channels_first
+    if channels_first and view in ("first", "last"):
+        return t.flatten(2)[:, :, 0 if view == "first" else -1], f"{view} position"
     if view == "flatten":
-        return t.flatten(1), "flatten"
-    if view == "first":
-        return (t.flatten(2)[:, :, 0], "first position") if channels_first else (t[:, 0].flatten(1), "first token")
+        return _flat(t, None if channels_first else marks.of(t, marks.mask))
+    found = None if channels_first else _token(t, marks, view)
+    if found is not None:
+        return found
     if not t.is_floating_point() and not t.is_complex():
         t = t.float()
     if channels_first:
         t = t.flatten(2)
         return t.mean(2, dtype=_summed_in(t, t.shape[2])), "mean over space"
-    return _token(t, marks, view) or _mean(t, marks)
+    return _mean(t, marks)
+
+
+def _flat(t: Tensor, mask: Tensor | None) -> tuple[Tensor, str]:
+    """All positions; what a model computes at padding is no part of a row."""
+    if mask is None:
+        return t.flatten(1), "flatten"
+    return t.masked_fill(mask[:, :, None] == 0, 0).flatten(1), "flatten, unmasked tokens"
 
 
 def _token(t: Tensor, marks: _Marks, view: ViewName) -> tuple[Tensor, str] | None:
     """One token a row, where the view says so and it is known which."""
-    if view in get_args(TokenView) and (pick := marks.of(t, marks.pick)) is not None:
+    mask, pick = marks.of(t, marks.mask), marks.of(t, marks.pick)
+    if view in get_args(TokenView) and pick is not None:
         return t[pick].flatten(1), "one unmasked token"
-    if view != "last":
+    if view not in ("first", "last"):
         return None
-    mask = marks.of(t, marks.mask)
     if mask is None:
-        return t[:, -1].flatten(1), "last token"
-    last = (mask * torch.arange(t.shape[1], device=t.device)).argmax(1)
-    return t[torch.arange(len(t), device=t.device), last].flatten(1), "last unmasked token"
+        return t[:, 0 if view == "first" else -1].flatten(1), f"{view} token"
+    place = mask.long() if view == "first" else mask * torch.arange(t.shape[1], device=t.device)
+    return t[torch.arange(len(t), device=t.device), place.argmax(1)].flatten(1), f"{view} unmasked token"
 
 
 def _mean(t: Tensor, marks: _Marks) -> tuple[Tensor, str]:

@@ -169,12 +169,17 @@ def test_views_by_layer_fit_by_pattern_and_the_first_that_fits_counts() -> None:
         check_view({"head": "auto"}, layers)
 
 
-def test_the_last_token_is_the_last_one_that_is_not_padding() -> None:
+def test_no_view_takes_padding_for_a_token() -> None:
     rows, name = to_rows(T, n=2, view="last")
     assert (name, rows.tolist()) == ("last token", T[:, 2].tolist())
     mask = torch.tensor([[1, 1, 0], [0, 1, 1]])
     rows, name = to_rows(T, n=2, view="last", mask=mask)
     assert (name, rows.tolist()) == ("last unmasked token", [T[0, 1].tolist(), T[1, 2].tolist()])
+    rows, name = to_rows(T, n=2, view="first", mask=mask)
+    assert (name, rows.tolist()) == ("first unmasked token", [T[0, 0].tolist(), T[1, 1].tolist()])
+    rows, name = to_rows(T, n=2, view="flatten", mask=mask)
+    assert name == "flatten, unmasked tokens"
+    assert torch.equal(rows.reshape(2, 3, 4), T * mask[:, :, None])
 
 
 def test_one_chosen_token_stands_for_a_row_and_outputs_of_other_tokens_are_averaged() -> None:

@@ -76,7 +76,9 @@ def test_weights_are_those_of_a_training_without_the_callback(setup: str, tmp_pa
     assert same(trained(setup, tmp_path, callback), plain)
     assert callback.probe is not None
     records = callback.probe.estimates
-    assert list(records.steps) == [4, 5, 6, 7, 8] or (setup in ("accumulation", "all of these") and records.steps[-1] == 8)
+    assert list(records.steps) == [4, 5, 6, 7, 8] or (
+        setup in ("accumulation", "all of these") and records.steps[-1] == 8
+    )
     assert not [e for e in records.events if e.kind in ("disarmed", "skipped")]
     assert {e.layer for e in records} == {"bert.encoder.layer.0", "bert.encoder.layer.1", "classifier"}
 

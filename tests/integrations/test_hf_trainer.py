@@ -62,7 +62,7 @@ def test_one_line_writes_the_plane_of_every_block_and_a_report(tmp_path: Path) -
     }
     assert records.steps[-1] == 8
     assert records.meta["view"] == "first"
-    assert {e.view for e in records} == {"first token", "as is"}
+    assert {e.view for e in records} == {"first unmasked token", "as is"}
     assert [entry.step for entry in records.logged if "loss" in entry.values] == [4, 8]
 
 
