@@ -12,7 +12,7 @@ from benchmarks.costs.every_step import step_cost
 from benchmarks.costs.markdown import table
 from benchmarks.costs.models import CASES, Case, Net, make, mlp, resnet
 from benchmarks.costs.pairs import Pair, Run, median_ratio, pair, verdict
-from benchmarks.costs.watchers import Notes, Variant, Watcher, nothing, nothing_due, probing, variants
+from benchmarks.costs.watchers import Clock, Notes, Variant, Watcher, nothing, nothing_due, probing, variants
 from torch import nn
 
 SMALL = Case(
@@ -57,7 +57,7 @@ def test_a_pair_is_the_same_training_and_only_one_of_it_is_watched(blockwise: bo
 
     def noting(name: str) -> Watcher:
         @contextmanager
-        def watcher(net: Net, folder: Path) -> Iterator[Notes]:
+        def watcher(net: Net, folder: Path, clock: Clock) -> Iterator[Notes]:
             yield Notes()
             seen.append((name, net))
 
@@ -102,7 +102,7 @@ def test_a_goal_is_met_only_where_noise_allows_to_say_so(ratios: tuple[float, ..
 
 def test_time_to_attach_and_to_detach_counts() -> None:
     @contextmanager
-    def watcher(net: Net, folder: Path) -> Iterator[Notes]:
+    def watcher(net: Net, folder: Path, clock: Clock) -> Iterator[Notes]:
         time.sleep(0.1)
         yield Notes()
         time.sleep(0.2)

@@ -51,7 +51,7 @@ def step_cost(layers: int, mode: str, watcher: Watcher, steps: int, folder: Path
         device: where.
     """
     bare, watched = small(layers, device), small(layers, device)
-    with watcher(watched, folder):
+    with watcher(watched, folder, time.perf_counter):
         for net in (bare, watched):
             _block(net, 2 * ROWS // BATCH)  # rows are kept by then
         times = []

@@ -26,6 +26,12 @@ class Run:
     cpu: float = 0.0
     """Processor seconds, of all threads."""
     notes: Notes = field(default_factory=Notes)
+    _since: float | None = None
+    """When the block that is going on began."""
+
+    def clock(self) -> float:
+        """Seconds of this run alone: it stands still while another run advances."""
+        return self.seconds + (0.0 if self._since is None else time.perf_counter() - self._since)
 
     @property
     def seconds(self) -> float:
@@ -36,9 +42,11 @@ class Run:
     def clocked(self, net: Net) -> Iterator[None]:
         """Book a block."""
         net.settled()
-        wall, cpu = time.perf_counter(), time.process_time()
+        cpu = time.process_time()
+        self._since = wall = time.perf_counter()
         yield
         net.settled()
+        self._since = None
         self.blocks.append(time.perf_counter() - wall)
         self.cpu += time.process_time() - cpu
 
@@ -71,7 +79,7 @@ def advancing(run: Run, net: Net, watcher: Watcher, steps: int, folder: Path) ->
     """Train, and stop after each block so that another run may advance too."""
     done = 0
     with run.clocked(net):
-        entered = watcher(net, folder)
+        entered = watcher(net, folder, run.clock)
         run.notes = entered.__enter__()
     try:
         while done < steps:

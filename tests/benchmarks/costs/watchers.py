@@ -28,11 +28,13 @@ class Notes:
 
 FEWEST = 5
 """Snapshots that a run at defaults must hold, or it says nothing about a budget."""
-Watcher = Callable[[Net, Path], AbstractContextManager[Notes]]
+Clock = Callable[[], float]
+Watcher = Callable[[Net, Path, Clock], AbstractContextManager[Notes]]
+"""Given a clock that counts the time of the run that it watches."""
 
 
 @contextmanager
-def nothing(net: Net, folder: Path) -> Iterator[Notes]:
+def nothing(net: Net, folder: Path, clock: Clock) -> Iterator[Notes]:
     """The run alone."""
     yield Notes()
 
@@ -41,11 +43,12 @@ def probing(measure_last: bool = True, **options: Any) -> Watcher:
     """A probe with these options, and no sink but its run directory."""
 
     @contextmanager
-    def watcher(net: Net, folder: Path) -> Iterator[Notes]:
+    def watcher(net: Net, folder: Path, clock: Clock) -> Iterator[Notes]:
         probe = IBProbe(
             net.model, loss=net.criterion, optimizer=net.optimizer, sinks=[], run_dir=folder / "run", **options
         )
         notes = Notes()
+        probe._budget._clock = clock  # two runs take turns, and each has its own time
         probe.attach()
         try:
             yield notes
@@ -73,7 +76,7 @@ def wandb_run(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def wandb_log(net: Net, folder: Path) -> Iterator[Notes]:
+def wandb_log(net: Net, folder: Path, clock: Clock) -> Iterator[Notes]:
     """One number logged a step: what a run that is watched does anyway."""
     import wandb
 
@@ -84,7 +87,7 @@ def wandb_watch(log_freq: int) -> Watcher:
     """The same with gradients and parameters watched."""
 
     @contextmanager
-    def watcher(net: Net, folder: Path) -> Iterator[Notes]:
+    def watcher(net: Net, folder: Path, clock: Clock) -> Iterator[Notes]:
         import wandb
 
         wandb.watch(net.model, net.criterion, log="all", log_freq=log_freq)
@@ -109,16 +112,16 @@ class Variant:
     share: float = 1.0
     """Length of its runs, as a share of the run at defaults."""
     blockwise: bool = False
-    """Both runs advance in turns, which cancels what the machine does meanwhile; not for a probe with a budget, which
-    would count the other run's time as its own."""
+    """Both runs advance in turns, which cancels what the machine does meanwhile; not for ``wandb``, which has
+    one run at a time."""
     surroundings: Callable[[Path], AbstractContextManager[object]] = nullcontext
 
 
 def variants(options: Mapping[str, Any]) -> list[Variant]:
     """All comparisons, with one of equals that shows the machine's noise; ``options`` go to the probes."""
     return [
-        Variant("no probe, twice", nothing, share=0.25),
-        Variant("probe, defaults", probing(**options), goal=1.05, fewest=FEWEST),
+        Variant("no probe, twice", nothing, share=0.25, blockwise=True),
+        Variant("probe, defaults", probing(**options), goal=1.05, fewest=FEWEST, blockwise=True),
         Variant("probe, nothing due", nothing_due(**options), goal=1.005, share=0.25, blockwise=True),
         Variant("wandb.watch, log_freq=100", wandb_watch(100), wandb_log, share=0.25, surroundings=wandb_run),
         Variant("wandb.watch, log_freq=1", wandb_watch(1), wandb_log, share=0.1, surroundings=wandb_run),
