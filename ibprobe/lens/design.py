@@ -1,0 +1,145 @@
+"""A designed comparison: which runs there are, and which pairs of them tell what a factor does."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+from typing import Any, Literal
+
+from ibprobe.errors import BadInput
+
+Setting = bool | int | float | str
+Grid = Literal["one", "full"]
+
+PLACEBO = "order"
+"""A factor that every design has: which order the training rows come in. It has no effect, so none may be found."""
+_ORDERS = (0, 1)
+_SECTIONS = ("design", "factors", "fixed", "measure")
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """One run."""
+
+    settings: Mapping[str, Setting]
+    """Of the factors and of what is fixed."""
+    seed: int
+    order: int = 0
+    """Level of the placebo."""
+
+    @property
+    def arguments(self) -> dict[str, Setting]:
+        """Keywords of the training function; the order of the data has a seed of its own."""
+        return {**self.settings, "seed": self.seed, "order_seed": 2 * self.seed + self.order}
+
+    @property
+    def name(self) -> str:
+        """A folder's name, the same for the same settings whatever else is in the design."""
+        told = json.dumps(self.arguments, sort_keys=True)
+        return f"seed{self.seed}-{'order-' if self.order else ''}{hashlib.sha256(told.encode()).hexdigest()[:12]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Design:
+    """Factors × levels × seeds.
+
+    Args:
+        train: the training function, ``package.module:name``.
+        factors: levels of each factor, a keyword of the function; the first is the baseline's.
+        seeds: of initialisation and data order; the same for all levels, so that differences are paired.
+        grid: ``one`` changes one factor at a time, ``full`` combines all levels.
+        fixed: further keywords, the same for all runs.
+
+    Raises:
+        BadInput: a factor without a second level, a keyword that is fixed and a factor, seeds that repeat.
+    """
+
+    train: str
+    factors: Mapping[str, Sequence[Setting]]
+    seeds: Sequence[int] = (0, 1, 2)
+    grid: Grid = "one"
+    fixed: Mapping[str, Setting] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[\w.]+:\w+", self.train):
+            raise BadInput(f"train= is package.module:function; got {self.train!r}")
+        if not self.factors:
+            raise BadInput('factors= is empty; expected levels by name, such as {"dropout": [0.0, 0.5]}')
+        for name, levels in self.factors.items():
+            if name in ("seed", "order_seed", PLACEBO):
+                raise BadInput(f"{name!r} is no factor: seeds are paired over levels, and the order is the placebo")
+            if name in self.fixed:
+                raise BadInput(f"{name!r} is both fixed and a factor: leave one out")
+            if isinstance(levels, str) or len(levels) < 2 or len(set(levels)) < len(levels):
+                raise BadInput(f"{name!r} needs two different levels or more, the baseline's first; got {levels!r}")
+        if len(self.seeds) < 2 or len(set(self.seeds)) < len(self.seeds):
+            raise BadInput(f"seeds= are different numbers, two or more (eight for a verdict); got {self.seeds!r}")
+        if self.grid not in ("one", "full"):
+            raise BadInput(f'grid= is "one" (factor at a time) or "full"; got {self.grid!r}')
+
+    @property
+    def baseline(self) -> dict[str, Setting]:
+        """The first level of each factor."""
+        return {name: levels[0] for name, levels in self.factors.items()}
+
+    def cells(self) -> Iterator[dict[str, Setting]]:
+        """Settings of the factors, the baseline's first."""
+        if self.grid == "full":
+            for combined in product(*self.factors.values()):
+                yield dict(zip(self.factors, combined, strict=True))
+            return
+        yield self.baseline
+        for name, levels in self.factors.items():
+            yield from ({**self.baseline, name: level} for level in levels[1:])
+
+    def runs(self) -> list[Planned]:
+        """All runs, seed by seed, so that a design that is interrupted has whole pairs; placebo runs last of each."""
+        planned = []
+        for seed in self.seeds:
+            planned += [Planned({**self.fixed, **cell}, seed) for cell in self.cells()]
+            planned += [Planned({**self.fixed, **self.baseline}, seed, order) for order in _ORDERS[1:]]
+        return planned
+
+
+def read_design(path: Path) -> tuple[Design, dict[str, Any]]:
+    """A design from a TOML file, and how it is measured.
+
+    ::
+
+        [design]
+        train = "ibprobe.lens.training:digits"
+        seeds = 8                    # or a list of them
+        grid = "full"                # or "one"
+
+        [factors]
+        dropout = [0.0, 0.2, 0.5]    # the baseline's level first
+        weight_decay = [0.0, 0.1]
+
+        [fixed]
+        epochs = 12
+
+        [measure]
+        shifts = ["noise", "occlusion"]
+
+    Raises:
+        BadInput: the file cannot be read, or says something that is not known.
+    """
+    try:
+        told = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
+        raise BadInput(f"{path}: expected a design in TOML; {e}") from e
+    unknown = [*(told.keys() - set(_SECTIONS)), *(told.get("design", {}).keys() - {"train", "seeds", "grid"})]
+    if unknown:
+        raise BadInput(f"{path}: {unknown[0]!r} is not known; sections are {', '.join(_SECTIONS)}")
+    design = dict(told.get("design", {}))
+    if "train" not in design:
+        raise BadInput(f'{path}: [design] needs train = "package.module:function"')
+    seeds = design.get("seeds", 3)
+    design["seeds"] = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
+    return Design(factors=told.get("factors", {}), fixed=told.get("fixed", {}), **design), told.get("measure", {})

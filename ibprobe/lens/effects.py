@@ -1,0 +1,102 @@
+"""What a level does against the baseline: paired differences, their intervals, and a verdict in a word."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean, stdev
+from typing import Literal
+
+from scipy.stats import t as student
+
+SEEDS_FOR_A_VERDICT = 8
+FALSE_DISCOVERIES = 0.05
+"""The expected share of false ones among the effects that are found, over all layers of a comparison."""
+NEGLIGIBLE = 0.1
+"""Nats. An effect whose 90 % interval lies within ± this is called none."""
+
+Verdict = Literal["more", "less", "no effect", "not decided"]
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """A paired difference, level minus baseline, in the unit of what was measured."""
+
+    mean: float
+    low: float
+    high: float
+    """95 % interval of the mean, Student's with one difference a seed."""
+    higher: int
+    """Seeds with a positive difference."""
+    seeds: int
+    p: float
+    """Of no difference, two-sided."""
+    verdict: Verdict = "not decided"
+
+    def __str__(self) -> str:
+        if math.isnan(self.mean):
+            return "not measured"
+        return f"{self.mean:+.2f} [{self.low:+.2f}, {self.high:+.2f}], {self.higher} of {self.seeds} seeds higher"
+
+
+def paired(differences: Sequence[float]) -> Effect:
+    """The effect that differences of independent pairs show; two are the fewest that have an interval."""
+    n, mean = len(differences), fmean(differences) if differences else math.nan
+    higher = sum(d > 0 for d in differences)
+    if n < 2:
+        return Effect(mean, -math.inf, math.inf, higher, n, 1.0)
+    error = stdev(differences) / math.sqrt(n)
+    if error == 0:
+        return Effect(mean, mean, mean, higher, n, 0.0 if mean else 1.0)
+    half = float(student.ppf(0.975, n - 1)) * error
+    p = 2 * float(student.sf(abs(mean) / error, n - 1))
+    return Effect(mean, mean - half, mean + half, higher, n, p)
+
+
+def differences(values: Mapping[tuple[int, str], float], baseline: Mapping[tuple[int, str], float]) -> list[float]:
+    """One difference a seed: the mean over all cells that both have, which differ in the level alone.
+
+    Args:
+        values: of runs with the level, by seed and by the settings of all other factors.
+        baseline: likewise, of runs with the baseline's level.
+    """
+    by_seed: dict[int, list[float]] = {}
+    for key in values.keys() & baseline.keys():
+        by_seed.setdefault(key[0], []).append(values[key] - baseline[key])
+    return [fmean(by_seed[seed]) for seed in sorted(by_seed)]
+
+
+def judged(
+    effects: Mapping[str, Effect],
+    *,
+    fewest: int = SEEDS_FOR_A_VERDICT,
+    rate: float = FALSE_DISCOVERIES,
+    negligible: float = NEGLIGIBLE,
+) -> dict[str, Effect]:
+    """Verdicts of one comparison, over all its layers.
+
+    Found are the effects that Benjamini and Hochberg's step-up procedure (1995) rejects at ``rate``; of the others,
+    those whose 90 % interval lies within ± ``negligible`` are none (two one-sided tests; Schuirmann 1987). With fewer
+    seeds than ``fewest`` nothing is decided.
+    """
+    enough = {name: e for name, e in effects.items() if e.seeds >= fewest}
+    found = _found({name: e.p for name, e in enough.items()}, rate)
+    return {
+        name: replace(e, verdict=_verdict(e, name in found, name in enough, negligible)) for name, e in effects.items()
+    }
+
+
+def _found(p: Mapping[str, float], rate: float) -> set[str]:
+    ordered = sorted(p, key=lambda name: p[name])
+    last = max((k for k, name in enumerate(ordered, 1) if p[name] <= rate * k / len(ordered)), default=0)
+    return set(ordered[:last])
+
+
+def _verdict(e: Effect, found: bool, enough: bool, negligible: float) -> Verdict:
+    if not enough:
+        return "not decided"
+    if found:
+        return "more" if e.mean > 0 else "less"
+    half90 = (e.high - e.mean) * float(student.ppf(0.95, e.seeds - 1) / student.ppf(0.975, e.seeds - 1))
+    return "no effect" if abs(e.mean) + half90 <= negligible else "not decided"

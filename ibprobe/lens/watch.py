@@ -1,0 +1,165 @@
+"""What each run of a design records: its layers while it trains and at its end, and how well it does where."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from ibprobe.checkpoint import measure
+from ibprobe.errors import BadInput
+from ibprobe.lens.shifts import Shift, named_shifts
+from ibprobe.probe import IBProbe
+from ibprobe.record.records import Estimate, Records
+from ibprobe.record.rundir import RunDir
+from ibprobe.schedule import Every
+
+Pair = tuple[Tensor, Tensor]
+
+TRAINING, ABSOLUTE, SAMPLED = "training", "absolute", "sampled"
+"""Run directories within a run: while it trains (eval mode, relative noise), at its end at the noise that fits the
+untrained network, and at its end with the regularizer active."""
+OUTCOME = "outcome.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Measuring:
+    """How all runs of a design are measured, alike.
+
+    Args:
+        sigma: of relative noise, and of absolute noise in units of each layer's spread before training.
+        rows: distinct inputs of each kind.
+        every: when layers are measured while a run trains.
+        passes: sampled masks of a layer that draws random numbers.
+        layers: as :class:`ibprobe.IBProbe` takes them.
+        shifts: names of shifted data.
+    """
+
+    sigma: float = 0.25
+    rows: int = 1024
+    every: Every = "log"
+    passes: int = 8
+    layers: Any = "auto"
+    shifts: Sequence[str] = ()
+
+    @classmethod
+    def read(cls, told: Mapping[str, Any]) -> Measuring:
+        """From a design's file.
+
+        Raises:
+            BadInput: it says something that is not known.
+        """
+        unknown = told.keys() - set(cls.__slots__)
+        if unknown:
+            raise BadInput(f"[measure] knows {', '.join(cls.__slots__)}; got {sorted(unknown)[0]!r}")
+        return cls(**told)
+
+
+@dataclass(slots=True)
+class Watch:
+    """What a training function is given: ``with watch(model, train=…, held_out=…, optimizer=…):`` around its loop.
+
+    Args:
+        folder: where everything of the run is written.
+        measuring: how.
+        config: settings of the run, kept with its records.
+    """
+
+    folder: Path
+    measuring: Measuring
+    config: Mapping[str, Any]
+    done: bool = False
+    _started: float = field(default_factory=time.perf_counter)
+
+    @contextmanager
+    def __call__(
+        self,
+        model: nn.Module,
+        *,
+        train: Pair,
+        held_out: Pair,
+        optimizer: Optimizer,
+        shifts: Mapping[str, Shift] | None = None,
+    ) -> Iterator[IBProbe]:
+        """Watch a training, and measure what has become of the model when the block ends.
+
+        Args:
+            model: maps inputs to class scores.
+            train: inputs and classes that it is trained on, before augmentation.
+            held_out: others.
+            optimizer: whose steps count.
+            shifts: functions of one's own that turn held-out inputs into shifted ones, by name.
+
+        Raises:
+            BadInput: a second call; one run trains one model.
+        """
+        if self.done:
+            raise BadInput("watch(…) is called once: a run trains one model")
+        how, splits = self.measuring, {"train": train, "held_out": held_out}
+        probe = IBProbe(
+            model, how.layers, optimizer=optimizer, probe_set=splits, every=how.every, rows=how.rows, sigma=how.sigma,
+            estimator="channel", budget=None, sinks=[], run_dir=self.folder / TRAINING, config=self.config,
+        )  # fmt: skip
+        with probe:
+            yield probe
+        self._measure(model, probe.estimates, splits)
+        everywhere = dict(shifts or {}) | named_shifts(how.shifts)
+        outcome = {
+            "config": dict(self.config),
+            "steps": max(probe.estimates.steps, default=0),
+            "accuracy": {name: accuracy(model, *pair) for name, pair in splits.items()},
+            "shifted": {name: accuracy(model, f(held_out[0]), held_out[1]) for name, f in everywhere.items()},
+            "norms": {name: float(p.detach().norm()) for name, p in model.named_parameters() if p.ndim > 1},
+            "seconds": time.perf_counter() - self._started,
+        }
+        (self.folder / OUTCOME).write_text(json.dumps(outcome, indent=1), encoding="utf-8")
+        self.done = True
+
+    def _measure(self, model: nn.Module, trained: Records, splits: Mapping[str, Pair]) -> None:
+        """The layers at their end, in the two ways that the probe does not see while the run trains."""
+        how, step = self.measuring, max(trained.steps, default=0)
+        spread = {e.layer: e.std for e in trained.select(step=min(trained.steps), split="train", quantity="I_XT")}
+        given: dict[str, Any] = {"rows": how.rows, "estimator": "channel"}
+        for name in (ABSOLUTE, SAMPLED):
+            directory, found = RunDir(self.folder / name), Records()
+            for split, pair in splits.items():
+                if name == SAMPLED:
+                    new = [
+                        measure(
+                            model, pair, layers=how.layers, sigma=how.sigma, passes=how.passes, train_mode=True, **given
+                        )
+                    ]
+                else:
+                    new = [
+                        measure(model, pair, layers=layer, noise="absolute", sigma=std, **given)
+                        for layer, std in spread.items()
+                        if std
+                    ]
+                for records in new:
+                    found = found.plus(_of(records, step, split), records.events)
+            directory.open({**trained.meta, "config": dict(self.config), "measured": name})
+            directory.write(found.estimates, found.events)
+            directory.close("")
+
+
+def _of(records: Records, step: int, split: str) -> list[Estimate]:
+    return [replace(e, step=step, split=split) for e in records]
+
+
+def accuracy(model: nn.Module, x: Tensor, y: Tensor) -> float:
+    """Share of rows whose class has the highest score, in eval mode."""
+    flags = [(m, m.training) for m in model.modules()]
+    model.eval()
+    with torch.no_grad():
+        found = torch.cat([model(rows).argmax(1) for rows in torch.split(x, 1024)])
+    for module, training in flags:
+        module.training = training
+    return float((found == y).float().mean())

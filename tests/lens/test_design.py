@@ -1,0 +1,75 @@
+"""A design names its runs: every level with every seed, a baseline, a placebo."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ibprobe.errors import BadInput
+from ibprobe.lens.design import Design, read_design
+
+FACTORS = {"dropout": [0.0, 0.2, 0.5], "weight_decay": [0.0, 0.1]}
+
+
+def made(**changes: Any) -> Design:
+    return Design(**{"train": "a.b:train", "factors": FACTORS, "seeds": (0, 1, 2)} | changes)
+
+
+def test_one_factor_at_a_time_and_all_levels_together() -> None:
+    one, full = list(made().cells()), list(made(grid="full").cells())
+    assert (len(one), len(full)) == (4, 6)
+    assert one[0] == full[0] == {"dropout": 0.0, "weight_decay": 0.0}
+    assert {"dropout": 0.5, "weight_decay": 0.0} in one
+    assert {"dropout": 0.5, "weight_decay": 0.1} in full
+
+
+def test_seeds_are_shared_by_all_levels_and_the_placebo_changes_the_order_alone() -> None:
+    runs = made(fixed={"epochs": 2}).runs()
+    assert len(runs) == 3 * 5
+    assert len({run.name for run in runs}) == 15
+    placebo = [run for run in runs if run.order]
+    assert [run.seed for run in placebo] == [0, 1, 2]
+    base = next(run for run in runs if run.seed == 1 and run.settings == placebo[1].settings and not run.order)
+    assert {k for k in base.arguments if base.arguments[k] != placebo[1].arguments[k]} == {"order_seed"}
+    assert len({run.arguments["order_seed"] for run in runs}) == 6
+
+
+def test_a_run_has_the_same_name_in_a_design_that_grew() -> None:
+    small = {run.name for run in made().runs()}
+    grown = {run.name for run in made(factors=FACTORS | {"dropout": [0.0, 0.2, 0.5, 0.8]}, seeds=(0, 1, 2, 3)).runs()}
+    assert small < grown
+    assert not small & {run.name for run in made(fixed={"epochs": 3}).runs()}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"train": "train"}, "package.module:function"),
+        ({"factors": {}}, "is empty"),
+        ({"factors": {"dropout": [0.5]}}, "two different levels"),
+        ({"factors": {"dropout": [0.5, 0.5]}}, "two different levels"),
+        ({"factors": {"seed": [0, 1]}}, "is no factor"),
+        ({"fixed": {"dropout": 0.1}}, "both fixed and a factor"),
+        ({"seeds": (0,)}, "two or more"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        made(**changes)
+
+
+def test_a_design_is_read_from_toml(tmp_path: Path) -> None:
+    file = tmp_path / "design.toml"
+    file.write_text(
+        '[design]\ntrain = "a:b"\nseeds = 2\ngrid = "full"\n[factors]\ndropout = [0.0, 0.5]\n'
+        "[fixed]\nepochs = 3\n[measure]\nrows = 512\n"
+    )
+    design, measuring = read_design(file)
+    assert (design.train, tuple(design.seeds), design.grid) == ("a:b", (0, 1), "full")
+    assert (design.factors, design.fixed, measuring) == ({"dropout": [0.0, 0.5]}, {"epochs": 3}, {"rows": 512})
+    file.write_text('[design]\ntrain = "a:b"\nseed = 2\n[factors]\ndropout = [0.0, 0.5]\n')
+    with pytest.raises(BadInput, match="'seed' is not known"):
+        read_design(file)
+    file.write_text("[design\n")
+    with pytest.raises(BadInput, match="expected a design in TOML"):
+        read_design(file)
