@@ -1,4 +1,4 @@
-"""The command line: ``ibprobe demo · report · export · wandb-workspace · explain · plugins · selfcheck``."""
+"""The command line: ``ibprobe demo · report · export · lens · wandb-workspace · explain · plugins · selfcheck``."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ibprobe.errors import BadInput, BadRun, MissingExtra, ProbeError
+from ibprobe.lens.commands import lens
 from ibprobe.version import __version__
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ class _OneLineErrors(click.Group):
 @click.version_option(__version__, prog_name="ibprobe")
 def main() -> None:
     """See what each layer of a PyTorch model keeps of its input and of its target, while it trains."""
+
+
+main.add_command(lens)
 
 
 @main.command()

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+
+import torch
 
 from ibprobe.errors import BadInput, MissingExtra
 from ibprobe.lens.design import PLACEBO, Design, Planned
 from ibprobe.lens.shifts import imported
 from ibprobe.lens.watch import OUTCOME, Measuring, Watch
+
+log = logging.getLogger("ibprobe")
 
 Engine = Literal["local", "ray"]
 
@@ -71,13 +77,24 @@ def run_design(
     missing = [planned for planned in design.runs() if not (folder / RUNS / planned.name).is_dir()]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     jobs = min(jobs or max(1, cores // 2), max(1, len(missing)))
-    work = (delayed(run_one)(design.train, planned, measuring, folder, max(1, cores // jobs)) for planned in missing)
     ended: list[Done] = []
+
+    def note(done: Done) -> None:
+        ended.append(done)
+        on_done(done, len(missing) - len(ended))
+
+    first = design.runs()[0]
+    if first in missing:  # its layers' spread sets the absolute noise of all
+        note(run_one(design.train, first, measuring, folder, cores))
+        if ended[0].failed:
+            return ended
+    noise = json.loads((folder / RUNS / first.name / OUTCOME).read_text(encoding="utf-8"))["noise"]
+    rest = [planned for planned in missing if planned != first]
+    work = (delayed(run_one)(design.train, p, measuring, folder, max(1, cores // jobs), noise) for p in rest)
     with _engine(engine):
         results: Iterator[Done] = Parallel(n_jobs=jobs, return_as="generator_unordered")(work)
         for done in results:
-            ended.append(done)
-            on_done(done, len(missing) - len(ended))
+            note(done)
     return ended
 
 
@@ -97,17 +114,35 @@ def _engine(engine: Engine) -> Any:
     return parallel_config(backend="ray")
 
 
-def run_one(train: str, planned: Planned, measuring: Measuring, folder: Path, threads: int) -> Done:
-    """One run, in whatever process."""
-    import torch
-
+@contextmanager
+def _quietly(threads: int) -> Iterator[None]:
+    """On so many threads, and without alerts on the screen: they are in each run's events."""
+    before, level = torch.get_num_threads(), log.level
     torch.set_num_threads(threads)
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+        log.setLevel(level)
+
+
+def run_one(
+    train: str,
+    planned: Planned,
+    measuring: Measuring,
+    folder: Path,
+    threads: int,
+    noise: Mapping[str, float] | None = None,
+) -> Done:
+    """One run, in whatever process."""
     unfinished, failed = folder / UNFINISHED / planned.name, folder / FAILED / f"{planned.name}.txt"
     unfinished.mkdir(parents=True)
-    watch = Watch(unfinished, measuring, {**planned.arguments, PLACEBO: planned.order, "train": train})
+    watch = Watch(unfinished, measuring, {**planned.arguments, PLACEBO: planned.order, "train": train}, noise)
     try:
-        torch.manual_seed(planned.seed)
-        imported(train)(watch, **planned.arguments)
+        with _quietly(threads):
+            torch.manual_seed(planned.seed)
+            imported(train)(watch, **planned.arguments)
         if not watch.done:
             raise BadInput(f"{train} trained without  with watch(model, train=…, held_out=…, optimizer=…)")
         json.loads((unfinished / OUTCOME).read_text(encoding="utf-8"))

@@ -25,8 +25,8 @@ from ibprobe.schedule import Every
 Pair = tuple[Tensor, Tensor]
 
 TRAINING, ABSOLUTE, SAMPLED = "training", "absolute", "sampled"
-"""Run directories within a run: while it trains (eval mode, relative noise), at its end at the noise that fits the
-untrained network, and at its end with the regularizer active."""
+"""Run directories within a run: while it trains (eval mode, relative noise), at its end at noise that is the same for
+all runs of a design, and at its end with the regularizer active."""
 OUTCOME = "outcome.json"
 
 
@@ -35,7 +35,7 @@ class Measuring:
     """How all runs of a design are measured, alike.
 
     Args:
-        sigma: of relative noise, and of absolute noise in units of each layer's spread before training.
+        sigma: of relative noise; absolute noise is this share of each layer's spread in the design's first run.
         rows: distinct inputs of each kind.
         every: when layers are measured while a run trains.
         passes: sampled masks of a layer that draws random numbers.
@@ -71,11 +71,14 @@ class Watch:
         folder: where everything of the run is written.
         measuring: how.
         config: settings of the run, kept with its records.
+        noise: standard deviation of absolute noise, by layer; that of this run's relative noise at its end where it is
+            the first of a design.
     """
 
     folder: Path
     measuring: Measuring
     config: Mapping[str, Any]
+    noise: Mapping[str, float] | None = None
     done: bool = False
     _started: float = field(default_factory=time.perf_counter)
 
@@ -110,23 +113,25 @@ class Watch:
         )  # fmt: skip
         with probe:
             yield probe
-        self._measure(model, probe.estimates, splits)
+        noise = self._measure(model, probe.estimates, splits)
         everywhere = dict(shifts or {}) | named_shifts(how.shifts)
         outcome = {
             "config": dict(self.config),
             "steps": max(probe.estimates.steps, default=0),
             "accuracy": {name: accuracy(model, *pair) for name, pair in splits.items()},
             "shifted": {name: accuracy(model, f(held_out[0]), held_out[1]) for name, f in everywhere.items()},
+            "noise": noise,
             "norms": {name: float(p.detach().norm()) for name, p in model.named_parameters() if p.ndim > 1},
             "seconds": time.perf_counter() - self._started,
         }
         (self.folder / OUTCOME).write_text(json.dumps(outcome, indent=1), encoding="utf-8")
         self.done = True
 
-    def _measure(self, model: nn.Module, trained: Records, splits: Mapping[str, Pair]) -> None:
+    def _measure(self, model: nn.Module, trained: Records, splits: Mapping[str, Pair]) -> Mapping[str, float]:
         """The layers at their end, in the two ways that the probe does not see while the run trains."""
         how, step = self.measuring, max(trained.steps, default=0)
-        spread = {e.layer: e.std for e in trained.select(step=min(trained.steps), split="train", quantity="I_XT")}
+        last = trained.select(step=step, split="train", quantity="I_XT", estimator="channel")
+        noise = self.noise or {e.layer: e.std for e in last}
         given: dict[str, Any] = {"rows": how.rows, "estimator": "channel"}
         for name in (ABSOLUTE, SAMPLED):
             directory, found = RunDir(self.folder / name), Records()
@@ -140,7 +145,7 @@ class Watch:
                 else:
                     new = [
                         measure(model, pair, layers=layer, noise="absolute", sigma=std, **given)
-                        for layer, std in spread.items()
+                        for layer, std in noise.items()
                         if std
                     ]
                 for records in new:
@@ -148,6 +153,7 @@ class Watch:
             directory.open({**trained.meta, "config": dict(self.config), "measured": name})
             directory.write(found.estimates, found.events)
             directory.close("")
+        return noise
 
 
 def _of(records: Records, step: int, split: str) -> list[Estimate]:

@@ -1,0 +1,104 @@
+"""All effects of one factor: each level against the baseline, in every value that runs have."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ibprobe.errors import BadInput, UnknownName
+from ibprobe.lens.design import PLACEBO, Setting
+from ibprobe.lens.effects import FALSE_DISCOVERIES, NEGLIGIBLE, SEEDS_FOR_A_VERDICT, Effect, differences, judged, paired
+from ibprobe.lens.runs import Key, Run
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What one level does against the baseline's."""
+
+    factor: str
+    baseline: Setting
+    level: Setting
+    effects: Mapping[Key, Effect]
+
+    def select(self, how: str, split: str, quantity: str) -> dict[str, Effect]:
+        """Effects by layer."""
+        return {k.layer: e for k, e in self.effects.items() if (k.how, k.split, k.quantity) == (how, split, quantity)}
+
+
+def factors_in(runs: Sequence[Run]) -> dict[str, list[Setting]]:
+    """Settings with more than one level, each with its levels in order, and the placebo where there is one."""
+    names = dict.fromkeys(name for run in runs for name in run.settings)
+    levels = {name: _levels({run.settings[name] for run in runs if name in run.settings}) for name in names}
+    found = {name: of for name, of in levels.items() if len(of) > 1}
+    return found | ({PLACEBO: [0, 1]} if any(run.order for run in runs) else {})
+
+
+def _levels(found: set[Setting]) -> list[Setting]:
+    return sorted(found, key=lambda level: (isinstance(level, str), level))
+
+
+def compare(
+    runs: Sequence[Run],
+    factor: str,
+    *,
+    baseline: Setting | None = None,
+    fewest: int = SEEDS_FOR_A_VERDICT,
+    rate: float = FALSE_DISCOVERIES,
+    negligible: float = NEGLIGIBLE,
+) -> list[Comparison]:
+    """Effects of every level of a factor.
+
+    A pair is two runs of one seed that differ in this factor alone; where other factors vary too, a seed's difference
+    is the mean over their levels. False discoveries are controlled over the layers of one level and quantity.
+
+    Args:
+        runs: of a design, or any that were recorded.
+        factor: a key of their ``config``.
+        baseline: the level that others are compared with; by default the lowest.
+        fewest: seeds without which there is no verdict.
+        rate: expected share of false ones among the effects found.
+        negligible: an effect that is smaller for certain is called none, in nats.
+
+    Raises:
+        UnknownName: no run has such a factor, or such a level.
+        BadInput: no two runs differ in it alone.
+    """
+    known = factors_in(runs)
+    if factor not in known:
+        raise UnknownName("factor", factor, known, hint="factors are config keys with more than one value")
+    base = known[factor][0] if baseline is None else baseline
+    if base not in known[factor]:
+        raise UnknownName(f"level of {factor}", str(base), map(str, known[factor]))
+    of_base = _values(runs, factor, base)
+    found = []
+    for level in known[factor]:
+        if level != base:
+            of_level = _values(runs, factor, level)
+            raw = {key: paired(differences(of_level[key], of_base[key])) for key in of_level if key in of_base}
+            effects = {key: effect for key, effect in raw.items() if effect.seeds}
+            found.append(Comparison(factor, base, level, _judged(effects, fewest, rate, negligible)))
+    if not any(comparison.effects for comparison in found):
+        raise BadInput(f"no two runs of one seed differ in {factor!r} alone: record them with the same seeds")
+    return found
+
+
+def _values(runs: Sequence[Run], factor: str, level: Setting) -> dict[Key, dict[tuple[int, str], float]]:
+    """Values of the runs with a level, by what they are of, seed and other settings."""
+    found: dict[Key, dict[tuple[int, str], float]] = {}
+    for run in runs:
+        at = run.order if factor == PLACEBO else run.settings.get(factor)
+        if at == level and (factor == PLACEBO or not run.order):
+            for key, value in run.values.items():
+                found.setdefault(key, {})[run.seed, run.others(factor)] = value
+    return found
+
+
+def _judged(effects: Mapping[Key, Effect], fewest: int, rate: float, negligible: float) -> dict[Key, Effect]:
+    families: dict[tuple[str, str, str], dict[str, Effect]] = {}
+    for key, effect in effects.items():
+        families.setdefault((key.how, key.split, key.quantity), {})[key.layer] = effect
+    return {
+        Key(how, split, layer, quantity): effect
+        for (how, split, quantity), of in families.items()
+        for layer, effect in judged(of, fewest=fewest, rate=rate, negligible=negligible).items()
+    }

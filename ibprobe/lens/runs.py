@@ -1,0 +1,146 @@
+"""Finished runs as one table: what each measured, with which settings, from a design's folder or any run directory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ibprobe.errors import BadInput, BadRun
+from ibprobe.lens.design import PLACEBO, Setting
+from ibprobe.lens.watch import ABSOLUTE, OUTCOME, SAMPLED, TRAINING
+from ibprobe.record.records import Estimate, Records
+from ibprobe.record.rundir import load_run
+
+_FAULTS = {"at_ceiling", "outside_bracket", "dtype_resolution", "constant"}
+"""Flags of values that say nothing of a difference; broken guards are others."""
+_NOT_SETTINGS = {"seed", "order_seed", PLACEBO, "train"}
+OF_RUN = ""
+"""Stands for a layer where a value is of the whole run."""
+
+
+class Key(NamedTuple):
+    """What a value is of."""
+
+    how: str
+    """``training`` (eval mode, relative noise), ``absolute``, ``sampled``, or ``outcome``."""
+    split: str
+    layer: str
+    quantity: str
+    """``I_XT``, ``I_TY``, ``I_XT_given_Y``, ``fall``, ``effective_rank``, ``r``; or ``accuracy``, ``gap``, ``norm``."""
+
+
+@dataclass(slots=True)
+class Run:
+    """One run's settings and values at its end."""
+
+    name: str
+    seed: int
+    settings: Mapping[str, Setting]
+    order: int = 0
+    values: dict[Key, float] = field(default_factory=dict)
+    flagged: int = 0
+    """Values left out for their flags."""
+    channels: dict[tuple[str, str], tuple[Any, ...]] = field(default_factory=dict)
+    """Noise, size and view of each layer: what must not differ between runs that are compared."""
+
+    def others(self, factor: str) -> str:
+        """All settings but one, as text: runs of one seed with the same are a pair."""
+        return json.dumps({k: v for k, v in self.settings.items() if k != factor}, sort_keys=True, default=str)
+
+
+def read_runs(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
+    """Runs of designs' folders (those that hold ``runs``) and of run directories.
+
+    Returns:
+        The runs, and a line for each that could not be read, or only in part.
+
+    Raises:
+        BadInput: none could be read, or their channels or views differ.
+    """
+    found: list[Run] = []
+    said: list[str] = []
+    for path in paths:
+        folders = sorted((path / "runs").iterdir()) if (path / "runs").is_dir() else [path]
+        for folder in folders:
+            try:
+                found.append(_read(folder, said))
+            except (BadRun, OSError, ValueError, KeyError) as e:
+                said.append(f"{folder.name}: left out: {e}")
+    if not found:
+        raise BadInput("no run could be read: " + ("; ".join(said) or "there is none"))
+    _refuse_mixtures(found)
+    return found, said
+
+
+def _read(folder: Path, said: list[str]) -> Run:
+    designed = (folder / TRAINING).is_dir()
+    parts = (TRAINING, ABSOLUTE, SAMPLED) if designed else (TRAINING,)
+    run: Run | None = None
+    for how in parts:
+        records = _records(folder / how if designed else folder, said)
+        if run is None:
+            config = dict(records.meta.get("config", {}))
+            settings = {k: v for k, v in config.items() if k not in _NOT_SETTINGS}
+            run = Run(folder.name, int(config.get("seed", 0)), settings, int(config.get(PLACEBO, 0)))
+        _take(run, how, records)
+    assert run is not None
+    if designed:
+        _outcome(run, json.loads((folder / OUTCOME).read_text(encoding="utf-8")))
+    return run
+
+
+def _records(folder: Path, said: list[str]) -> Records:
+    """A torn file is read as far as it goes, and said."""
+    try:
+        return load_run(folder)
+    except BadRun as e:
+        if not e.records:
+            raise
+        said.append(f"{folder.parent.name}: {e}")
+        torn: Records = e.records
+        return torn
+
+
+def _take(run: Run, how: str, records: Records) -> None:
+    last = max(records.steps, default=0)
+    for e in records.select(step=last, headline=True) if len(records) else ():
+        if e.flags & _FAULTS or any(flag.startswith("guard:") for flag in e.flags):
+            run.flagged += 1
+            continue
+        for quantity, value in _values(e).items():
+            run.values[Key(how, e.split, e.layer, quantity)] = value
+        sigma = e.sigma if e.noise != "absolute" or how == TRAINING else None  # of each layer's own spread
+        run.channels[how, e.layer] = (e.noise, sigma, e.view, e.target)
+
+
+def _values(e: Estimate) -> dict[str, float]:
+    values: dict[str, float] = {e.quantity: e.nats}
+    if e.quantity == "I_XT":
+        values |= {"fall": e.fall} if e.fall is not None else {}
+        values |= {"effective_rank": e.effective_rank} if e.effective_rank is not None else {}
+        values |= {"r": e.std / e.sigma} if e.noise == "relative" and e.sigma else {}
+    return values
+
+
+def _outcome(run: Run, outcome: Mapping[str, Any]) -> None:
+    accuracy = outcome["accuracy"]
+    for split, value in {**accuracy, **outcome["shifted"]}.items():
+        run.values[Key("outcome", split, OF_RUN, "accuracy")] = value
+    run.values[Key("outcome", "held_out", OF_RUN, "gap")] = accuracy["train"] - accuracy["held_out"]
+    for name, value in outcome["norms"].items():
+        run.values[Key("outcome", "train", name, "norm")] = value
+
+
+def _refuse_mixtures(runs: Iterable[Run]) -> None:
+    known: dict[tuple[str, str], tuple[tuple[Any, ...], str]] = {}
+    for run in runs:
+        for layer, channel in run.channels.items():
+            first, name = known.setdefault(layer, (channel, run.name))
+            if first != channel:
+                raise BadInput(
+                    f"layer {layer[1]!r} is measured as {first} in {name} and as {channel} in {run.name} (noise, "
+                    "sigma, view, target); those are different quantities: compare runs that are measured alike"
+                )

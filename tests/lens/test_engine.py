@@ -1,0 +1,114 @@
+"""Every run of a design runs once, whatever happens in between, and a run that fails stops no other."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lens.training_functions import LOG
+
+from ibprobe.errors import BadInput
+from ibprobe.lens.compare import compare
+from ibprobe.lens.design import Design
+from ibprobe.lens.engine import Done, run_design
+from ibprobe.lens.runs import Key, read_runs
+from ibprobe.lens.watch import Measuring
+
+TESTS = Path(__file__).parents[1]
+QUICK = Measuring(rows=64, every=50, passes=4, shifts=("noise",))
+
+
+@pytest.fixture
+def begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The log of runs that began."""
+    monkeypatch.setenv(LOG, str(tmp_path / "begun"))
+    monkeypatch.setenv("PYTHONPATH", f"{TESTS}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    return tmp_path / "begun"
+
+
+def design(function: str = "tiny", **changes: Any) -> Design:
+    given = {"train": f"lens.training_functions:{function}", "factors": {"scale": [1.0, 3.0]}, "seeds": (0, 1)}
+    return Design(**given | changes)
+
+
+@pytest.mark.slow
+def test_each_run_runs_once_and_records_everything(tmp_path: Path, begun: Path) -> None:
+    told: list[tuple[Done, int]] = []
+    run_design(design(), QUICK, tmp_path / "lens", jobs=1, on_done=lambda done, left: told.append((done, left)))
+    assert [left for _, left in told] == [5, 4, 3, 2, 1, 0]
+    assert not [done for done, _ in told if done.failed]
+    assert run_design(design(), QUICK, tmp_path / "lens", jobs=1) == []
+    grown = run_design(design(factors={"scale": [1.0, 3.0, 9.0]}), QUICK, tmp_path / "lens", jobs=1)
+    assert len(grown) == 2
+    assert len(begun.read_text().splitlines()) == 8
+    runs, said = read_runs([tmp_path / "lens"])
+    assert (len(runs), said) == (8, [])
+    hows = {(key.how, key.split, key.quantity) for key in runs[0].values if key.layer in ("1", "")}
+    for split in ("train", "held_out"):
+        for how in ("training", "absolute", "sampled"):
+            assert (how, split, "I_XT") in hows
+        assert ("training", split, "I_XT_given_Y") in hows
+        assert ("outcome", split, "accuracy") in hows
+    assert ("outcome", "noise", "accuracy") in hows
+    assert Key("outcome", "train", "0.weight", "norm") in runs[0].values
+
+
+@pytest.mark.slow
+def test_a_run_that_fails_is_told_and_tried_again(tmp_path: Path, begun: Path) -> None:
+    failing = design(fixed={"fail": True})
+    ended = run_design(failing, QUICK, tmp_path / "lens", jobs=1)
+    failed = [done for done in ended if done.failed]
+    assert len(ended) == 6
+    assert len(failed) == 3
+    assert "RuntimeError: planned; see" in failed[0].failed
+    assert len(list((tmp_path / "lens" / "failed").iterdir())) == 3
+    assert len(run_design(failing, QUICK, tmp_path / "lens", jobs=1)) == 3
+
+
+def test_a_function_that_trains_without_the_watch_is_told(tmp_path: Path, begun: Path) -> None:
+    (ended,) = run_design(design("forgets_to_watch"), QUICK, tmp_path / "lens", jobs=1)
+    assert "trained without  with watch(model" in ended.failed
+    with pytest.raises(BadInput, match="cannot be imported"):
+        run_design(design("nothing"), QUICK, tmp_path / "lens", jobs=1)
+
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from lens.test_engine import QUICK, design
+from ibprobe.lens.engine import run_design
+if __name__ == "__main__":
+    run_design(design(), QUICK, Path(sys.argv[1]), jobs=1)
+"""
+
+
+@pytest.mark.slow
+def test_kills_at_any_moment_lose_nothing_and_repeat_nothing(tmp_path: Path, begun: Path) -> None:
+    run_design(design(), QUICK, tmp_path / "whole", jobs=1)
+    begun.unlink()
+    wait = random.Random(0)
+    for _ in range(3):
+        process = subprocess.Popen([sys.executable, "-c", PROGRAM, str(tmp_path / "torn")], start_new_session=True)
+        seen = len(begun.read_text().splitlines()) if begun.exists() else 0
+        while not (begun.exists() and len(begun.read_text().splitlines()) > seen):
+            time.sleep(0.05)
+        time.sleep(wait.uniform(0, 1.5))
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    done = {path.name for path in (tmp_path / "torn" / "runs").iterdir()}
+    run_design(design(), QUICK, tmp_path / "torn", jobs=1)
+    # What was under way at a kill began again, and nothing else did.
+    assert len(begun.read_text().splitlines()) <= 6 + 3
+    assert done <= {path.name for path in (tmp_path / "torn" / "runs").iterdir()}
+    tables = []
+    for name in ("whole", "torn"):
+        runs, said = read_runs([tmp_path / name])
+        assert said == []
+        (comparison,) = compare(runs, "scale")
+        tables.append({key: (e.mean, e.low, e.seeds) for key, e in comparison.effects.items()})
+    assert tables[0] == tables[1]
