@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from typing import Any
 
-import lightning.pytorch
 import numpy as np
 import pytest
 import torch
@@ -14,6 +13,8 @@ from ibprobe_lightning import IBProbeCallback
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
+
+from ibprobe import IBProbe
 
 HOST_WARNINGS = [
     # Advice: workers, logging intervals, unused validation steps.
@@ -77,13 +78,28 @@ def trainer(*callbacks: Callback, **options: Any) -> Trainer:
     return Trainer(callbacks=list(callbacks), **(settings | options))
 
 
+def probe_of(watching: IBProbeCallback) -> IBProbe:
+    assert watching.probe is not None
+    return watching.probe
+
+
+def fit(watching: IBProbeCallback, model: LightningModule | None = None, *others: Callback, **options: Any) -> IBProbe:
+    """24 steps with validation."""
+    trainer(watching, *others, **options).fit(model or Lit(), loader(), loader(n=32))
+    return probe_of(watching)
+
+
+def told(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [r.message for r in caplog.records if r.name == "ibprobe"]
+
+
 def seeded() -> None:
     torch.manual_seed(0)
     np.random.seed(0)
     random.seed(0)
 
 
-def state(model: LightningModule, of: lightning.pytorch.Trainer) -> dict[str, Any]:
+def state(model: LightningModule, of: Trainer) -> dict[str, Any]:
     """What must be the same with and without a callback."""
     return {
         "model": {name: value.clone() for name, value in model.state_dict().items()},
