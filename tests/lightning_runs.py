@@ -16,14 +16,6 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from ibprobe import IBProbe
 
-HOST_WARNINGS = [
-    # Advice: workers, logging intervals, unused validation steps.
-    pytest.mark.filterwarnings("ignore::lightning.fabric.utilities.warnings.PossibleUserWarning"),
-    pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty:UserWarning"),
-    pytest.mark.filterwarnings("ignore:.isinstance\\(treespec, LeafSpec\\). is deprecated:FutureWarning"),
-    pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning"),  # of inductor's own
-]
-
 
 class Lit(LightningModule):
     """Calls ``self.net``, and logs its loss in training and validation."""
@@ -85,7 +77,7 @@ def probe_of(watching: IBProbeCallback) -> IBProbe:
 
 def fit(watching: IBProbeCallback, model: LightningModule | None = None, *others: Callback, **options: Any) -> IBProbe:
     """24 steps with validation."""
-    trainer(watching, *others, **options).fit(model or Lit(), loader(), loader(n=32))
+    trainer(watching, *others, **options).fit(model or Lit(), loader(), loader(shuffle=False, n=32))
     return probe_of(watching)
 
 

@@ -72,13 +72,11 @@ class IBProbeCallback(Callback):
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Note the step of a checkpoint, for the Trainer only has it after ``on_fit_start``."""
-        if not self._at_work:
-            self._resumed_step = checkpoint.get("global_step")
+        self._resumed_step = checkpoint.get("global_step")
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Have the fit that begins go on after that state."""
-        if not self._at_work:  # else a tuner takes back its own trial steps, of which the probe counted none
-            self._resumed = state_dict
+        self._resumed = state_dict
 
     def state_dict(self) -> dict[str, Any]:
         """All that a resumed fit needs to go on with the same rows and records."""
@@ -106,6 +104,7 @@ class IBProbeCallback(Callback):
         if self._fit is None or self._resumed_step is not None or not self._fit.is_of(pl_module, step):
             self._fit = None
             self._fit = Fit(pl_module, self._made_for(trainer, pl_module), self._target)
+        self._resumed = {}  # it may hold many inputs
         self._fit.begin(step)
 
     def _made_for(self, trainer: Trainer, pl_module: LightningModule) -> IBProbe:
@@ -123,7 +122,7 @@ class IBProbeCallback(Callback):
         """Show the labels and the optimizer steps; metrics are read at the steps at which Lightning reads them, too."""
         if self._fit is not None and self._fit.at_work:
             self._fit.observe(batch)
-            every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]  # set by one of its connectors
+            every = getattr(trainer, "log_every_n_steps", 0)  # set by one of its connectors, and 0 for never
             if self._fit.count(trainer.global_step) and every and trainer.global_step % every == 0:
                 self._keep_metrics(trainer)
 
@@ -150,10 +149,6 @@ class IBProbeCallback(Callback):
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Leave nothing behind when there was nothing to train."""
         self._break_off()
-
-    @property
-    def _at_work(self) -> bool:
-        return self._fit is not None and self._fit.at_work
 
     def _keep_metrics(self, trainer: Trainer) -> None:
         if self._fit is not None and self._fit.at_work:

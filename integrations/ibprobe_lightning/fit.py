@@ -64,7 +64,7 @@ class Fit:
 
     def keep(self, metrics: Callable[[], Mapping[str, Tensor]]) -> None:
         """Keep the logged values that are new."""
-        self._isolated("keeping metrics", lambda: self.probe.log(**self._curves.new(metrics())))
+        self._isolated("keeping metrics", lambda: self.probe.log(None, **self._curves.new(metrics())))
 
     def end(self, *, measure: bool) -> None:
         """Measure a last time, unless the fit was broken off, and remove the hooks."""

@@ -9,14 +9,12 @@ import torch
 from ibprobe_lightning import IBProbeCallback
 from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.callbacks import LearningRateFinder
-from lightning_runs import HOST_WARNINGS, Lit, LitForward, callback, fit, loader, probe_of, trainer
+from lightning_runs import Lit, LitForward, callback, fit, loader, probe_of, trainer
 from torch import Tensor, nn
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
 from ibprobe import BadInput, UnknownName
-
-pytestmark = HOST_WARNINGS
 
 
 class LitPair(Lit):
@@ -169,7 +167,7 @@ def test_a_probe_set_brings_its_own_labels() -> None:
 
 def test_validation_alone_needs_no_probe() -> None:
     watching = callback()
-    trainer(watching).validate(Lit(), loader(n=32), verbose=False)
+    trainer(watching).validate(Lit(), loader(shuffle=False, n=32), verbose=False)
     assert watching.probe is None
 
 

@@ -10,10 +10,10 @@ import torch
 from helpers import same
 from ibprobe_lightning import IBProbeCallback
 from lightning.pytorch import Callback
-from lightning_runs import HOST_WARNINGS, Lit, LitForward, callback, loader, seeded, state, trainer
+from lightning_runs import Lit, LitForward, callback, loader, seeded, state, trainer
 from torch import Tensor, nn
 
-pytestmark = HOST_WARNINGS
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # of inductor's own
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,10 @@ import pytest
 import torch
 from helpers import hook_tables
 from lightning.pytorch import Callback, Trainer
-from lightning_runs import HOST_WARNINGS, Lit, callback, fit, loader, probe_of, told, trainer
+from lightning_runs import Lit, callback, fit, loader, probe_of, told, trainer
 from torch import Tensor
 
 from ibprobe import IBProbe, load_run
-
-pytestmark = HOST_WARNINGS
 
 
 def test_a_target_that_fails_is_told_once_and_training_goes_on(caplog: pytest.LogCaptureFixture) -> None:

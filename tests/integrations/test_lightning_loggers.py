@@ -10,14 +10,12 @@ import wandb
 from ibprobe_lightning import IBProbeCallback
 from lightning.pytorch import Callback
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger, WandbLogger
-from lightning_runs import HOST_WARNINGS, Lit, callback, loader, trainer
+from lightning_runs import Lit, callback, loader, trainer
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from wandb_offline import finish_and_read, offline_run
 
 from ibprobe import Estimate
 from ibprobe.show import page
-
-pytestmark = HOST_WARNINGS
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +26,7 @@ def _quick_page(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def fit(*loggers: Any, **options: Any) -> IBProbeCallback:
     watching = callback(**{"sinks": "auto", **options})
-    trainer(watching, logger=list(loggers)).fit(Lit(), loader(), loader(n=32))
+    trainer(watching, logger=list(loggers)).fit(Lit(), loader(), loader(shuffle=False, n=32))
     return watching
 
 
@@ -112,7 +110,7 @@ def test_a_logger_that_fails_is_left_out(tmp_path: Path, caplog: pytest.LogCaptu
 
 def test_logged_metrics_are_kept_once_each_at_the_steps_of_lightnings_logging() -> None:
     watching = callback()
-    trainer(watching).fit(Lit(), loader(), loader(n=32))
+    trainer(watching).fit(Lit(), loader(), loader(shuffle=False, n=32))
     assert watching.probe is not None
     kept = [(entry.step, *entry.values) for entry in watching.probe.estimates.logged]
     assert kept == [

@@ -9,12 +9,10 @@ import torch
 from helpers import same
 from ibprobe_lightning import IBProbeCallback
 from lightning.pytorch import Callback
-from lightning_runs import HOST_WARNINGS, Lit, callback, loader, seeded, trainer
+from lightning_runs import Lit, callback, loader, seeded, trainer
 from torch import nn
 
 from ibprobe import BadInput, Records, load_run
-
-pytestmark = HOST_WARNINGS
 
 
 class Crash(Callback):
