@@ -17,7 +17,7 @@ _global, random.getrandbits = random.getrandbits, random.Random(0).getrandbits
 import beartype._util.kind.integer.utilintget  # noqa: E402, F401
 
 random.getrandbits = _global
-jaxtyping.install_import_hook("ibprobe", "beartype.beartype")
+jaxtyping.install_import_hook(["ibprobe", "ibprobe_transformers", "ibprobe_lightning"], "beartype.beartype")
 
 # Threads that wait for each other cost more than they bring on small tensors, above all on a busy machine.
 torch.set_num_threads(1)  # small matrices on busy cores: waiting for each other costs more than threads save

@@ -20,9 +20,10 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return next(folder.glob("ibprobe-*.whl"))
 
 
-def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
+def test_the_wheel_holds_the_packages_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
-    assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"ibprobe"}
+    packages = {"ibprobe", "ibprobe_lightning", "ibprobe_transformers"}
+    assert {name.split("/")[0] for name in names if ".dist-info" not in name} == packages
     assert "ibprobe/py.typed" in names
 
 

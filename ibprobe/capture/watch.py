@@ -39,6 +39,8 @@ class Watch:
         if optimizer is not None and not isinstance(optimizer, Optimizer):
             name = getattr(optimizer, "__name__", type(optimizer).__name__)
             raise BadInput(f"optimizer= takes a torch.optim.Optimizer, got {name}")
+        if not hasattr(optimizer, "_optimizer_step_post_hooks"):  # a wrapper such as Accelerate's takes no hooks itself
+            optimizer = getattr(optimizer, "optimizer", optimizer)
         for what, module in (("model=", model), ("loss=", loss)):
             if isinstance(module, torch.jit.ScriptModule):
                 raise BadInput(f"{what} is a scripted module, which takes no hooks: pass the module that was scripted")
