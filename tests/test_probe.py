@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import MemorySink, Setup, hook_tables, small_net, unchecked
+from helpers import MemorySink, Setup, hook_tables, quiet_probe, small_net, unchecked
 from torch import nn
 from torch.nn.functional import cross_entropy
 
 from ibprobe import BadInput, IBProbe, ProbeError, UnknownName, load_run
+from ibprobe.capture.gathering import Gathering
 from ibprobe.estimate.estimators import LayerEstimator
 
 
@@ -196,3 +197,33 @@ def test_steps_that_the_loop_has_taken_before_are_counted(tmp_path: Path) -> Non
     probe.detach()
     assert probe.estimates.steps
     assert min(probe.estimates.steps) > 40
+
+
+def test_a_probe_that_has_its_rows_looks_at_one_forward_in_sixteen(monkeypatch: pytest.MonkeyPatch) -> None:
+    run, looked = Setup(), []
+    see = Gathering.see_inputs
+
+    def seen(self: Gathering, args: Any, kwargs: Any) -> None:
+        looked.append(self.step)
+        see(self, args, kwargs)
+
+    monkeypatch.setattr(Gathering, "see_inputs", seen)
+    with quiet_probe(run.model, loss=run.loss, optimizer=run.optimizer, rows=2, every=10**6):
+        for _ in range(40):
+            run.train()
+    first = looked[: next(k for k, at in enumerate(looked) if at % 16 == 0 and at)]
+    assert first == list(range(len(first)))  # as long as rows and labels come
+    later = {at for at in looked if at not in first}
+    assert len(later) > 2
+    assert all(at % 16 == 0 for at in later)
+
+
+def test_autocast_that_begins_amid_training_is_seen() -> None:
+    run = Setup()
+    with quiet_probe(run.model, loss=run.loss, optimizer=run.optimizer, rows=2, every=10**6) as probe:
+        run.train()
+        for _ in range(20):
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                run.train()
+        assert probe._rows is not None
+        assert probe._rows.source._known.conditions.autocast == {"cpu": "bfloat16"}

@@ -13,6 +13,9 @@ from ibprobe.capture.rows import RowSet
 from ibprobe.capture.sources import ReplaySource, Source
 from ibprobe.capture.watch import Watch
 
+GLANCE = 16
+"""Steps from one look at training's forwards to the next, where nothing is gathered: autocast may have changed."""
+
 
 class Gathering:
     """Gathers rows while training goes on.
@@ -74,11 +77,17 @@ class Gathering:
 
     def see_labels(self, y: Tensor, observed: bool) -> None:
         """Targets of the last forward, from a criterion or, ``observed``, from the user."""
+        if not self._watch.looks:
+            return  # of a forward that was not looked at
         self.source.see_labels(self._loop.targets(y, observed=observed))
 
     def stepped(self) -> None:
         """An optimizer step was taken."""
         self._loop.stepped()
+
+    def look_or_rest(self) -> None:
+        """Look at the coming forwards if their rows are wanted, and at some of the others for what has changed."""
+        self._watch.looks = self.source.gathering() or self._loop.step % GLANCE == 0
 
     def ended(self) -> None:
         """The run is over."""

@@ -30,6 +30,9 @@ class Source(Protocol):
     def see_inputs(self, args: tuple[Any, ...], kwargs: dict[str, Any], step: int) -> None:
         """A training forward is about to run."""
 
+    def gathering(self) -> bool:
+        """Whether rows of the coming forwards are wanted."""
+
     def wants_labels(self) -> bool:
         """Whether the targets of the forward that was just seen are of use."""
 
@@ -101,6 +104,10 @@ class ReplaySource:
         self._known.conditions.see(args, kwargs)
         if not self._splits:
             self._buffer.add(args, kwargs)
+
+    def gathering(self) -> bool:
+        """Until there are enough, and the last ones may have had their labels."""
+        return not self._splits and (not self._buffer.full or self._buffer.awaits_labels)
 
     def wants_labels(self) -> bool:
         """Whether rows of the last forward were kept."""

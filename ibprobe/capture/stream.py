@@ -147,6 +147,10 @@ class StreamSource:
             )  # fmt: skip
             self._rows = fits
 
+    def gathering(self) -> bool:
+        """While copying."""
+        return self._armed
+
     def wants_labels(self) -> bool:
         """Whether the last forward's rows are being kept."""
         return self._last is not None

@@ -50,27 +50,43 @@ class Watch:
         self._loss = None if loss is None else ref(loss)
         self._optimizer = None if optimizer is None else ref(optimizer)
         self._handles: list[RemovableHandle] = []
-        self._switch, self._labels, self._wants_labels = Switch(), Switch(), True
+        self._switch, self._labels = Switch(), Switch()
+        self._looks = self._wants_labels = True
+        self._paused = False
 
     @property
     def paused(self) -> bool:
         """Whether what happens now is our own doing and no part of training."""
-        return not self._switch.on
+        return self._paused
 
     @paused.setter
     def paused(self, paused: bool) -> None:
-        self._switch.on = not paused
-        self._labels.on = self._wants_labels and not paused
+        self._paused = paused
+        self._set()
+
+    @property
+    def looks(self) -> bool:
+        """Whether forward passes are of use; where not, hooks cost next to nothing."""
+        return self._looks
+
+    @looks.setter
+    def looks(self, looks: bool) -> None:
+        self._looks = looks
+        self._set()
 
     @property
     def wants_labels(self) -> bool:
-        """Whether targets are of use; where not, the criterion's hook costs next to nothing."""
+        """Whether targets of the forward passes that are looked at are of use."""
         return self._wants_labels
 
     @wants_labels.setter
     def wants_labels(self, wanted: bool) -> None:
         self._wants_labels = wanted
-        self._labels.on = wanted and not self.paused
+        self._set()
+
+    def _set(self) -> None:
+        self._switch.on = self._looks and not self._paused
+        self._labels.on = self._switch.on and self._wants_labels
 
     def start(
         self,

@@ -88,6 +88,7 @@ class Snapshots:
             self._pending = self._pending or self._accepts()
             self._begin_if_ready(rows)
         self._judged = rows.step
+        rows.look_or_rest()
 
     def _book_copies(self, rows: Gathering) -> None:
         copied = rows.source.copying()

@@ -74,6 +74,20 @@ def test_labels_are_wanted_for_rows_that_were_kept_and_no_others() -> None:
     assert wanted == [(True, False, False), (True, False, True), (False, False, True)]
 
 
+def test_sources_gather_until_there_are_enough_rows_and_their_labels_can_have_come() -> None:
+    model = nn.Sequential(identity_linear(4))
+    replayed = ReplaySource(model, {"0": model[0]}, rows=6, view="auto")
+    given = ReplaySource(model, {"0": model[0]}, rows=6, view="auto", probe_set=numbered(0, 3))
+    copied = streamed(model)
+    gathering = []
+    for first in (0, 4, 8):
+        for source in (replayed, given, copied):
+            step(source, model, numbered(first, 4))
+        gathering.append((replayed.gathering(), given.gathering(), copied.gathering()))
+        copied.want()
+    assert gathering == [(True, False, False), (True, False, True), (False, False, True)]
+
+
 def test_stream_copies_only_from_the_moment_that_rows_are_wanted() -> None:
     model = nn.Sequential(identity_linear(4))
     source = streamed(model)

@@ -38,7 +38,10 @@ SETUPS: dict[str, dict[str, Any]] = {
     "all of these": {"gradient_accumulation_steps": 2, "bf16": True, "activation_checkpointing": True},
     "torch_compile": {"torch_compile": True, "torch_compile_backend": "aot_eager"},
 }
-BY_NAME = [pytest.param(name, marks=[pytest.mark.slow] if name == "torch_compile" else []) for name in SETUPS]
+BY_NAME = [
+    pytest.param(name, marks=[] if name in ("plain", "accumulation", "checkpointing") else [pytest.mark.slow])
+    for name in SETUPS
+]
 
 
 def trained(setup: str, folder: Path, callback: Any = None) -> dict[str, Any]:
@@ -83,7 +86,8 @@ def test_weights_are_those_of_a_training_without_the_callback(setup: str, tmp_pa
     assert {e.layer for e in records} == {"bert.encoder.layer.0", "bert.encoder.layer.1", "classifier"}
 
 
-@pytest.mark.parametrize("setup", BY_NAME)
+@pytest.mark.slow
+@pytest.mark.parametrize("setup", SETUPS)
 def test_the_comparison_sees_a_callback_that_draws_one_global_number(
     setup: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -126,7 +130,10 @@ def stopped_and_resumed(how: Callable[[Path], Any], folder: Path, **options: Any
     return first, run_to(folder, 16, watching(estimator="channel"), how(folder / "checkpoint-8"), **options)
 
 
-@pytest.mark.parametrize("options", [{}, {"restore_callback_states_from_checkpoint": True}], ids=["plain", "states"])
+RESTORING = pytest.param({"restore_callback_states_from_checkpoint": True}, marks=pytest.mark.slow, id="states")
+
+
+@pytest.mark.parametrize("options", [pytest.param({}, id="plain"), RESTORING])
 def test_a_resumed_training_continues_the_same_records(tmp_path: Path, options: dict[str, Any]) -> None:
     whole = run_to(tmp_path / "whole", 16, watching(estimator="channel"))
     first, second = stopped_and_resumed(str, tmp_path / "torn", **options)
@@ -137,6 +144,7 @@ def test_a_resumed_training_continues_the_same_records(tmp_path: Path, options: 
     assert torch.load(tmp_path / "torn" / "checkpoint-8" / "ibprobe.pt", weights_only=True)["run_dir"]
 
 
+@pytest.mark.slow
 def test_the_checkpoint_may_have_been_moved(tmp_path: Path) -> None:
     def moved(folder: Path) -> str:
         return str(folder.rename(tmp_path / "elsewhere"))
@@ -158,6 +166,7 @@ def test_without_a_state_records_begin_at_the_trainers_step(tmp_path: Path, capl
     assert second.estimates.steps[-1] == 16
 
 
+@pytest.mark.slow
 def test_a_state_of_other_settings_begins_a_new_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     first = run_to(tmp_path, 8, watching(estimator="channel"))
     second = run_to(tmp_path, 16, watching(estimator="channel", sigma=0.5), str(tmp_path / "checkpoint-8"))

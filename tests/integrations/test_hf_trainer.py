@@ -66,8 +66,7 @@ def test_one_line_writes_the_plane_of_every_block_and_a_report(tmp_path: Path) -
     assert [entry.step for entry in records.logged if "loss" in entry.values] == [4, 8]
 
 
-@pytest.mark.parametrize("how", ["label_smoothing", "loss_function"])
-@pytest.mark.parametrize("accumulation", [1, 2])
+@pytest.mark.parametrize(("how", "accumulation"), [("label_smoothing", 1), ("loss_function", 2)])
 def test_labels_that_the_trainer_takes_out_are_seen(tmp_path: Path, how: str, accumulation: int) -> None:
     def loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
         return nn.functional.cross_entropy(outputs.logits, labels)
@@ -204,6 +203,7 @@ def test_evaluation_during_training_is_no_training(tmp_path: Path) -> None:
     assert callback.probe.estimates.steps[-1] == 8
 
 
+@pytest.mark.slow
 def test_offline_wandb_has_our_keys_on_our_axis_and_other_reporters_have_them_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
