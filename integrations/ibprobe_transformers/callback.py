@@ -130,6 +130,8 @@ class IBProbeCallback(TrainerCallback):
     @isolated
     def _see(self, batch: dict[str, Any]) -> None:
         y = batch.get(self._label) if self._target is None else self._target(batch)
+        if self._target is not None and not isinstance(y, Tensor):
+            raise BadInput(f"target= gave a {type(y).__name__}; expected a tensor, one label a row or one a token")
         if self.probe is not None and isinstance(y, Tensor):
             self.probe.observe(y=y)
 

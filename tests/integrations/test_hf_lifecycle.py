@@ -1,4 +1,4 @@
-"""Callbacks beside each other, checkpoints that are damaged, and weights that change once training is over."""
+"""Callbacks beside each other, damaged checkpoints, weights that change after training, targets that are none."""
 
 from __future__ import annotations
 
@@ -111,3 +111,21 @@ def test_a_checkpoint_may_be_named_by_a_path(tmp_path: Path) -> None:
     assert first.probe is not None
     assert second.probe is not None
     assert second.probe.run_dir == first.probe.run_dir
+
+
+def test_a_target_that_is_no_tensor_takes_the_probe_off_and_labels_do_not_stand_for_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    callback = quick(target=lambda batch: batch["input_ids"][:, 0].tolist())
+    assert trainer(tmp_path, callback, save_strategy="no").train().global_step == 8
+    assert "target= gave a list; expected a tensor" in caplog.text
+    assert callback.probe is not None
+    assert not callback.probe.estimates.estimates
+
+
+def test_labels_do_not_stand_for_a_target_of_another_length(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    callback = quick(target=lambda batch: batch["input_ids"].flatten())
+    trainer(tmp_path, callback, save_strategy="no").train()
+    assert "labels of shape (192,) do not belong to the 16 rows" in caplog.text
+    assert callback.probe is not None
+    assert {e.quantity for e in callback.probe.estimates} == {"I_XT"}
