@@ -75,15 +75,15 @@ class RowBuffer:
         self._pending = (batch, fresh, n)
 
     def label(self, y: Tensor | None) -> None:
-        """Give the rows of the last :meth:`add` their targets, aligned with that whole batch; None takes them back."""
+        """Give the rows of the last :meth:`add` their targets, aligned with that whole batch.
+
+        None takes them back, and so does what is not aligned: earlier ones would stand for it.
+        """
         if self._pending is None:
             return
         batch, fresh, n = self._pending
         self._bytes -= batch.bytes
-        if y is None:
-            batch.y = None
-        elif y.ndim and len(y) == n:
-            batch.y = take_rows(y, fresh, n)
+        batch.y = take_rows(y, fresh, n) if y is not None and y.ndim and len(y) == n else None
         self._bytes += batch.bytes
 
     def measurable(self) -> list[Batch]:

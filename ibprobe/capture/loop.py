@@ -94,7 +94,8 @@ class Loop:
         elif self.needs_labels:
             self._tell(
                 "no labels were seen, so I(T;Y) will be missing: pass loss=criterion (a module) to IBProbe, "
-                "or add after the forward pass:  probe.observe(y=labels)"
+                "or target=batch -> labels to a Trainer's callback, or add after the forward pass:  "
+                "probe.observe(y=labels)"
             )
 
     def ended(self) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from ibprobe.capture.packed import padded, take_sequences
-from ibprobe.capture.views import MAX_FEATURES, orthonormal_buckets
+from ibprobe.capture.views import MAX_FEATURES, orthonormal_buckets, token_mask
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
@@ -166,21 +166,24 @@ def take_rows(tree: Any, index: Int[Tensor, " k"], n: int) -> Any:
 
 
 def row_keys(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Int[Tensor, " n"]:
-    """A 63-bit hash of each row of the inputs; labels are no part of it."""
-    n = row_count(args, kwargs)
+    """A 63-bit hash of each row of the inputs; labels are no part of it, nor is what a sequence was padded with."""
+    n, mask = row_count(args, kwargs), token_mask(kwargs)
     inputs = {k: v for k, v in kwargs.items() if k != "labels"}
-    raw = [_bytes_of_rows(part) for part in parts_in((args, inputs)) if length(part) == n]
+    raw = [_bytes_of_rows(part, mask) for part in parts_in((args, inputs)) if length(part) == n]
     digests = (blake2b(b"".join(rows[i] for rows in raw), digest_size=8).digest() for i in range(n))
     return torch.tensor([int.from_bytes(d, "big") >> 1 for d in digests], dtype=torch.int64)
 
 
-def _bytes_of_rows(part: Part) -> list[bytes]:
+def _bytes_of_rows(part: Part, mask: Tensor | None = None) -> list[bytes]:
     if isinstance(part, PackedSequence):  # as long as each sequence is, whatever it was packed with
         t, lengths = padded(part)
         return [_bytes_of_rows(row[None, :steps])[0] for row, steps in zip(t, lengths.tolist(), strict=True)]
     t, n = part.detach(), len(part)
     array = t.cpu().contiguous().reshape(n, t.numel() // max(n, 1)).view(torch.uint8).numpy()
-    return [row.tobytes() for row in array]
+    if mask is None or t.shape[:2] != mask.shape or not t.numel() or bool(mask.all()):
+        return [row.tobytes() for row in array]
+    counts = mask.cpu().numpy()
+    return [row[keep].tobytes() for row, keep in zip(array.reshape(*mask.shape, -1), counts, strict=True)]
 
 
 def first_occurrences(keys: Int[Tensor, " n"], seen: set[int] | frozenset[int] = frozenset()) -> Int[Tensor, " k"]:

@@ -92,7 +92,10 @@ def common(y: Tensor) -> Tensor:
 
     I(T; common(Y)) is at most I(T;Y), and its ceiling H(common(Y)) is at most H(Y).
     """
-    classes, index, n = torch.unique(y, return_inverse=True, return_counts=True)
+    labelled = y != IGNORED
+    classes, index, n = torch.unique(y[labelled], return_inverse=True, return_counts=True)
     if len(classes) <= _MANY:
         return y
-    return torch.where(n[index] < max(_RARE * len(y), 2), torch.full_like(y, IGNORED), y)
+    rare, coarse = n < max(_RARE * len(index), 2), y.clone()
+    coarse[labelled] = torch.where(rare, classes[-1] + 1, classes)[index]  # a class, and not one that is passed over
+    return coarse

@@ -118,18 +118,20 @@ class IBProbeCallback(TrainerCallback):
         fresh = Path(str(args.output_dir), "ibprobe", f"{strftime('%Y%m%dT%H%M%SZ', gmtime())}-{uuid4().hex[:6]}")
         given = options.pop("run_dir", None)
         if saved is not None:
-            earlier = Path(saved["run_dir"])
+            earlier = Path(str(saved.get("run_dir", fresh)))
             probe = IBProbe(model, run_dir=given or (earlier if earlier.exists() else fresh), **options)
             try:
                 probe.load_state_dict(saved)
                 return probe
-            except BadInput as e:
-                log.warning("ibprobe: a new run begins: %s", e)
+            except Exception as e:
+                log.warning("ibprobe: a new run begins: %s", e if isinstance(e, BadInput) else _unusable(e))
         return IBProbe(model, run_dir=given or fresh, **options)
 
     @isolated
     def _see(self, batch: dict[str, Any]) -> None:
         y = batch.get(self._label) if self._target is None else self._target(batch)
+        if self._target is not None and not isinstance(y, Tensor):
+            raise BadInput(f"target= gave a {type(y).__name__}; expected a tensor, one label a row or one a token")
         if self.probe is not None and isinstance(y, Tensor):
             self.probe.observe(y=y)
 
@@ -152,6 +154,8 @@ class IBProbeCallback(TrainerCallback):
         values = {name: value for name, value in (logs or {}).items() if isinstance(value, int | float)}
         if self.probe is not None:
             self.probe.log(state.global_step, **values)
+        if args.load_best_model_at_end and "train_runtime" in values:
+            self.detach()  # training is over, and the weights of another step are loaded next
 
     @isolated
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
@@ -196,5 +200,13 @@ def _saved(*folders: Path | None) -> Mapping[str, Any] | None:
             " or ".join(map(str, tried)),
         )
         return None
-    state: Mapping[str, Any] = torch.load(path, weights_only=True)
-    return state
+    try:
+        state: Mapping[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as e:  # it may have been killed while it was written
+        log.warning("ibprobe: a new run begins: %s: %s", path, _unusable(e))
+        return None
+    return state or None  # of a probe that was off
+
+
+def _unusable(error: Exception) -> str:
+    return f"the probe's state cannot be used ({type(error).__name__}: {str(error).partition(chr(10))[0]})"

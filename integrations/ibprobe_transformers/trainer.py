@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import wraps
+from functools import update_wrapper
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -33,41 +34,48 @@ class Calling:
         if isinstance(found, Trainer):
             self.trainer = found
             path = frame.f_locals.get("resume_from_checkpoint")
-            self.resumed_from = Path(path) if isinstance(path, str) else None
+            self.resumed_from = Path(path) if isinstance(path, str | PathLike) else None
 
 
 class SeenBatches:
     """Looks at every training batch before the Trainer takes labels out of it; nothing else changes.
 
+    It stands in for ``training_step`` on the Trainer object itself.
+
     Args:
-        trainer: whose ``training_step`` is wrapped, on the object itself.
+        trainer: whose batches are seen.
         after: called with each batch when its forward and backward pass are done.
         failed: called when one of them raises.
     """
 
     def __init__(self, trainer: Trainer, after: Callable[[dict[str, Any]], None], failed: Callable[[], None]) -> None:
         self._trainer, self._own = trainer, vars(trainer).get("training_step")
-        step = trainer.training_step
+        self._step, self._after, self._failed = trainer.training_step, after, failed
+        self._looks = True
+        update_wrapper(self, self._step, updated=())
+        vars(trainer)["training_step"] = self
 
-        @wraps(step)
-        def training_step(model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-            seen = dict(inputs) if hasattr(inputs, "keys") else {}  # the Trainer pops labels from its own
-            try:
-                loss = step(model, inputs, *args, **kwargs)
-            except BaseException:
-                failed()
-                raise
-            after(seen)
-            return loss
-
-        vars(trainer)["training_step"] = training_step
+    def __call__(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """A step of training."""
+        seen = dict(inputs) if hasattr(inputs, "keys") else {}  # the Trainer pops labels from its own
+        try:
+            loss = self._step(model, inputs, *args, **kwargs)
+        except BaseException:
+            if self._looks:
+                self._failed()
+            raise
+        if self._looks:
+            self._after(seen)
+        return loss
 
     def stop(self) -> None:
-        """Put back what was there."""
-        if self._own is None:
-            vars(self._trainer).pop("training_step", None)
-        else:
-            vars(self._trainer)["training_step"] = self._own
+        """Put back what was there; under the wrapper of another callback, once that one stops as well."""
+        self._looks, steps = False, vars(self._trainer)
+        while isinstance(of := steps.get("training_step"), SeenBatches) and not of._looks:
+            if of._own is None:
+                del steps["training_step"]
+            else:
+                steps["training_step"] = of._own
 
 
 def reporting(trainer: Trainer) -> Callable[[dict[str, float], int], None] | None:

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.models.auto import modeling_auto as tasks
 
@@ -30,23 +29,34 @@ def proposed_view(model: nn.Module) -> str | dict[str, str]:
     Returns:
         A view, or one for patterns of names where encoder and decoder differ.
     """
-    if _is_for(model, tasks.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES):
+    can_generate = getattr(model, "can_generate", None)
+    generates = can_generate is not None and can_generate()
+    decoding = getattr(getattr(model, "config", None), "is_encoder_decoder", False) and any(
+        "decoder" in name for name, _ in model.named_modules()  # encoders alone have the configuration of both
+    )
+    if generates and decoding:
         return {"*decoder*": "token"}
-    if _is_for(model, tasks.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES):
-        return "next_token"
     if any(_is_for(model, names) for names in _BY_TOKEN):
         return "token"
+    if generates and not _is_for(model, tasks.MODEL_FOR_CTC_MAPPING_NAMES):
+        return "next_token"
     read = tokens_read(model)
-    return {"*decoder*": read} if getattr(getattr(model, "config", None), "is_encoder_decoder", False) else read
+    return {"*decoder*": read} if decoding else read
 
 
 def proposed_layers(model: nn.Module) -> Any:
-    """All blocks; without the output layer where it is as wide as the vocabulary."""
+    """All blocks and the head; without the output layer where it is as wide as the vocabulary."""
     blocks = dict.fromkeys(type(m) for m in model.modules() if isinstance(m, GradientCheckpointingLayer))
-    if not blocks or not isinstance(model, PreTrainedModel):
+    output = getattr(model, "get_output_embeddings", None)  # adapters' wrappers hand it on
+    if not blocks or output is None:
         return "auto"
-    output: object = model.get_output_embeddings()  # type: ignore[no-untyped-call]
-    return "auto" if output is None else list(blocks)
+    if output() is not None:
+        return list(blocks)
+    linear = [name for name, m in model.named_modules() if isinstance(m, nn.Linear)]
+    of_trunk = [name.startswith(f"{getattr(model, 'base_model_prefix', '')}.") for name in linear]
+    if of_trunk[-1:] == [True] and not all(of_trunk):  # a head that is defined ahead of what it reads
+        return [*blocks, [name for name, inside in zip(linear, of_trunk, strict=True) if not inside][-1]]
+    return "auto"
 
 
 def _is_for(model: nn.Module, names: Any) -> bool:
@@ -61,17 +71,17 @@ def tokens_read(model: nn.Module) -> str:
     The model's gradients, training flags and random states are left as they are.
     """
     block = next((m for m in reversed(list(model.modules())) if isinstance(m, GradientCheckpointingLayer)), None)
-    inputs = _made_up(model)
-    if block is None or inputs is None:
-        return "auto"
     try:
+        inputs = _made_up(model)
+        if block is None or inputs is None:
+            return "auto"
         matters = _matters(model, block, inputs)
+        first, last = (torch.zeros_like(matters) for _ in range(2))
+        first[:, 0] = True
+        last[0, -1] = last[1, (TOKENS - 4 if "attention_mask" in inputs else -1)] = True
     except Exception as e:
         log.info("ibprobe: what the head reads is not known (%s: %s): tokens are averaged", type(e).__name__, e)
         return "auto"
-    first, last = (torch.zeros_like(matters) for _ in range(2))
-    first[:, 0] = True
-    last[0, -1] = last[1, (TOKENS - 4 if "attention_mask" in inputs else -1)] = True
     return next((name for name, only in (("first", first), ("last", last)) if torch.equal(matters, only)), "auto")
 
 

@@ -35,6 +35,14 @@ def test_labels_of_another_length_are_not_taken() -> None:
     assert buffer.batches[0].y is None
 
 
+def test_labels_of_another_length_do_not_leave_earlier_ones_in_their_place() -> None:
+    buffer = RowBuffer(capacity=10)
+    buffer.add((column(1, 2),), {})
+    buffer.label(torch.zeros(2))
+    buffer.label(torch.zeros(12))
+    assert buffer.batches[0].y is None
+
+
 def test_a_forward_without_labels_does_not_void_the_labels_of_the_others() -> None:
     buffer = RowBuffer(capacity=10)
     buffer.add((column(1, 2),), {})

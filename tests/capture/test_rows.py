@@ -54,6 +54,20 @@ def test_keys_tell_inputs_apart_and_nothing_else() -> None:
     assert masked[0] != masked[2]
 
 
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_a_sequence_has_one_key_whatever_it_is_padded_with(side: str) -> None:
+    def key(*ids: int, padding: int = 0, pad: int = 9) -> int:
+        both = [*ids], [1] * len(ids)
+        batch = [[*row, *fill] if side == "right" else [*fill, *row]
+                 for row, fill in zip(both, ([pad] * padding, [0] * padding), strict=True)]  # fmt: skip
+        kwargs = {name: torch.tensor([row]) for name, row in zip(("input_ids", "attention_mask"), batch, strict=True)}
+        kwargs["inputs_embeds"] = kwargs["input_ids"][:, :, None].expand(-1, -1, 3) / 2
+        return int(row_keys((), kwargs)[0])
+
+    assert key(1, 2, 9) == key(1, 2, 9, padding=2) == key(1, 2, 9, padding=5, pad=7)
+    assert len({key(1, 2), key(1, 2, 9), key(1, 2, 9, 9), key(2, 1, padding=1)}) == 4
+
+
 @pytest.mark.parametrize("dtype", [torch.bool, torch.int8, torch.bfloat16, torch.float64, torch.complex64])
 def test_keys_work_for_every_dtype_and_for_rows_without_numbers(dtype: torch.dtype) -> None:
     assert len(row_keys((torch.ones(3, 2).to(dtype),), {})) == 3

@@ -7,8 +7,27 @@ import pytest
 import torch
 import transformers as hf
 from ibprobe_transformers.views import proposed_layers, proposed_view, tokens_read
-from tiny_models import bart, bert, gpt2, llama, swin, t5, vit
+from tiny_models import SIZE, bart, bert, clip, gpt2, llama, swin, t5, vit, whisper
 from torch import nn
+
+from ibprobe.capture.layers import select_layers
+
+
+class Forwarding(nn.Module):
+    """A wrapper in the way of adapters': what it lacks is the model's."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.base_model = model
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(super().__getattr__("base_model"), name)
+
+    def forward(self, **inputs: Any) -> Any:
+        return self.base_model(**inputs)
 
 
 @pytest.mark.parametrize(
@@ -25,6 +44,10 @@ from torch import nn
         (t5, {"*decoder*": "token"}),
         (lambda: bert(hf.BertForTokenClassification), "token"),
         (lambda: bert(hf.BertForMaskedLM), "token"),
+        (lambda: whisper(hf.WhisperForConditionalGeneration), {"*decoder*": "token"}),
+        (lambda: whisper(hf.WhisperForAudioClassification), "auto"),  # an encoder with the configuration of both
+        (clip, "auto"),
+        (lambda: Forwarding(gpt2()), "next_token"),
         (lambda: bert(hf.BertForQuestionAnswering), "auto"),
         (lambda: nn.Linear(2, 2), "auto"),
     ],
@@ -60,6 +83,14 @@ def test_a_subclass_is_judged_by_its_own_head() -> None:
 
 
 def test_an_output_layer_as_wide_as_the_vocabulary_is_no_layer() -> None:
-    assert [kind.__name__ for kind in proposed_layers(gpt2())] == ["GPT2Block"]
+    for model in (gpt2(), Forwarding(gpt2())):
+        assert [kind.__name__ for kind in proposed_layers(model)] == ["GPT2Block"]
     assert proposed_layers(bert()) == "auto"
     assert proposed_layers(nn.Linear(2, 2)) == "auto"
+
+
+def test_a_head_that_is_defined_ahead_of_the_blocks_is_a_layer() -> None:
+    model = hf.XLMRobertaForSequenceClassification(hf.XLMRobertaConfig(**SIZE))
+    assert list(select_layers(model, proposed_layers(model))) == [
+        "classifier.out_proj", "roberta.encoder.layer.0", "roberta.encoder.layer.1"
+    ]  # fmt: skip

@@ -47,6 +47,15 @@ def swin() -> nn.Module:
     return hf.SwinForImageClassification(hf.SwinConfig(**shape, window_size=4))
 
 
+def whisper(kind: Any) -> nn.Module:
+    special = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 1}
+    return kind(hf.WhisperConfig(**OF_BART, **special, num_mel_bins=8, max_source_positions=8, num_labels=4))
+
+
+def clip() -> nn.Module:
+    return hf.CLIPModel(hf.CLIPConfig(text_config=SIZE | {"eos_token_id": 2}, vision_config=OF_VIT, projection_dim=16))
+
+
 LENGTH, SIGNAL = 12, 5
 
 
