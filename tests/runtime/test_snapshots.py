@@ -55,6 +55,9 @@ class Rows(Gathering):
     def copying(self) -> float:
         return 0.0
 
+    def look_or_rest(self) -> None:
+        pass
+
     def want(self) -> bool:
         return self.there
 

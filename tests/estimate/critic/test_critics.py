@@ -104,6 +104,7 @@ def test_stacked_pairs_equal_the_same_pairs_one_at_a_time():
     assert [r.bound for r in stacked] == [r.bound for r in alone]
 
 
+@pytest.mark.slow
 def test_pairs_without_noise_stack_with_any_other():
     square, sign = (torch.randn(900, 2, generator=torch.Generator().manual_seed(s)) for s in (0, 1))
     pairs = [

@@ -31,7 +31,7 @@ def one(pair: Pair) -> Reading:
     return read({"pair": pair})["pair"]
 
 
-@pytest.mark.parametrize("among", [None, 1])
+@pytest.mark.parametrize("among", [None, pytest.param(1, marks=pytest.mark.slow)])
 def test_weak_dependence_is_read_in_proportion(among: int | None) -> None:
     truths = (0.0, 0.05, 0.1, 0.3)
     pairs = {str(t): gaussian_pair(2048, 20, t, seed, among) for seed, t in enumerate(truths)}
@@ -40,6 +40,7 @@ def test_weak_dependence_is_read_in_proportion(among: int | None) -> None:
     assert found == pytest.approx(truths, abs=0.045)
 
 
+@pytest.mark.slow
 def test_strong_dependence_is_read_without_the_bias_of_held_out_rows() -> None:
     truths = (1.0, 3.0, 6.0)
     pairs = {str(t): gaussian_pair(2048, 20, t, seed) for seed, t in enumerate(truths)}
