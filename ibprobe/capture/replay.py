@@ -93,7 +93,9 @@ def replay(
         ReplayFailed: the model raised.
     """
     device, tokens = device_of(model), token_view(view)
-    batches = batches if tokens is None else one_token_each(batches, tokens)
+    if tokens is not None:
+        decoder = getattr(getattr(model, "config", None), "is_encoder_decoder", False)
+        batches = one_token_each(batches, tokens, decoder=decoder)
     known = Known.here() if known is None else known
     run = _Run(model, layers, view, draws, known, device)
     with run.generators.preserved(), untouched(model), known.conditions.reproduced(device):

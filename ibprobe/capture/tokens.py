@@ -27,7 +27,7 @@ def token_view(view: View | Mapping[str, View]) -> TokenView | None:
     return next((name for name in get_args(TokenView) if name in parts), None)
 
 
-def one_token_each(batches: Sequence[Batch], view: TokenView) -> list[Batch]:
+def one_token_each(batches: Sequence[Batch], view: TokenView, *, decoder: bool = False) -> list[Batch]:
     """Choose a token of each sequence, and its label where labels are ``(n, tokens)``.
 
     The choice depends on the input alone, so that it is the same at every snapshot. Tokens count that are unmasked and
@@ -36,11 +36,12 @@ def one_token_each(batches: Sequence[Batch], view: TokenView) -> list[Batch]:
     Args:
         batches: sequences, with labels for all tokens, one for each sequence, or none.
         view: ``token`` pairs a token with its own label, ``next_token`` with that of the one after it.
+        decoder: labels are of a decoder's tokens, and the mask of those that its encoder reads.
 
     Raises:
         BadInput: nothing tells how many tokens a sequence has, or no token counts.
     """
-    chosen = [_chosen(batch, shift=view == "next_token") for batch in batches]
+    chosen = [_chosen(batch, view == "next_token", decoder) for batch in batches]
     if not any(batch.n for batch in chosen):
         raise BadInput(
             f"view={view!r} takes a token that is unmasked and whose label is not {IGNORED}, but there is none in "
@@ -49,9 +50,9 @@ def one_token_each(batches: Sequence[Batch], view: TokenView) -> list[Batch]:
     return [batch for batch in chosen if batch.n]
 
 
-def _chosen(batch: Batch, shift: bool) -> Batch:
+def _chosen(batch: Batch, shift: bool, decoder: bool) -> Batch:
     labels = _aligned(batch.y, shift)
-    counts = _counting(batch, labels)
+    counts = labels != IGNORED if decoder and labels is not None else _counting(batch, labels)
     keep = counts.any(1).nonzero()[:, 0]
     pick = _nth(counts[keep], batch.keys[keep])
     args, kwargs, y = take_rows((batch.args, batch.kwargs, batch.y), keep, batch.n)

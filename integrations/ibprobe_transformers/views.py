@@ -31,10 +31,8 @@ def proposed_view(model: nn.Module) -> str | dict[str, str]:
     """
     can_generate = getattr(model, "can_generate", None)
     generates = can_generate is not None and can_generate()
-    decoding = getattr(getattr(model, "config", None), "is_encoder_decoder", False) and any(
-        "decoder" in name
-        for name, _ in model.named_modules()  # encoders alone have the configuration of both
-    )
+    both = getattr(getattr(model, "config", None), "is_encoder_decoder", False)  # said of encoders alone, too
+    decoding = both and any("decoder" in name for name, _ in model.named_modules())
     if generates and decoding:
         return {"*decoder*": "token"}
     if any(_is_for(model, names) for names in _BY_TOKEN):

@@ -1,9 +1,12 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 from helpers import small_net
 from torch import Tensor, nn
 
 from ibprobe import BadInput, IBProbe, measure
+from ibprobe.capture.replay import replay
 from ibprobe.capture.rows import Batch, row_keys
 from ibprobe.capture.tokens import common, one_token_each, token_view
 
@@ -29,6 +32,25 @@ def test_each_row_has_one_token_of_those_that_count_with_its_own_label() -> None
     shares = batch.pick.float().mean(0)
     # 4,000 draws of one in three: three standard errors are 0.022.
     torch.testing.assert_close(shares, torch.tensor([1.0, 1, 0, 1, 0, 0]) / 3, atol=0.025, rtol=0)
+
+
+def test_labels_of_a_decoder_do_not_depend_on_the_padding_of_what_its_encoder_reads() -> None:
+    class Decoder(nn.Module):
+        config = SimpleNamespace(is_encoder_decoder=True)
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.decoder = nn.Identity()
+
+        def forward(self, input_ids: Tensor, attention_mask: Tensor, labels: Tensor) -> Tensor:
+            return self.decoder(nn.functional.one_hot(labels, LENGTH).float())
+
+    batch = sequences(512, y=torch.arange(LENGTH).repeat(512, 1))
+    batch.kwargs["labels"] = batch.y
+    model = Decoder()
+    rows = replay(model, {"decoder": model.decoder}, [batch], view={"decoder": "token"})
+    assert rows.y is not None
+    assert rows.y.unique().tolist() == list(range(LENGTH))
 
 
 def test_the_next_token_is_the_label_after_the_one_that_was_chosen() -> None:
