@@ -8,6 +8,13 @@ from ibprobe import BadInput
 from ibprobe.schedule import Budget, StepTimes, due_when
 
 
+@pytest.fixture(autouse=True)
+def _whole_budget(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """These tests add up to the share itself, and one of them to the part of it that is spent."""
+    if "unseen" not in request.node.name:
+        monkeypatch.setattr("ibprobe.schedule._SEEN", 1.0)
+
+
 class Clock:
     """Time that passes only when told to."""
 
@@ -78,6 +85,20 @@ def test_spending_never_passes_the_share_when_costs_are_steady() -> None:
                 clock.work(budget, kind, cost)
                 assert budget.spent + 0.5 <= 0.05 * (budget.elapsed - budget.spent) + 0.05 * cost
     assert budget.spent > 0.04 * budget.elapsed
+
+
+def test_a_tenth_of_the_budget_is_kept_for_costs_that_are_unseen() -> None:
+    clock = Clock()
+    budget = Budget(0.1, _clock=clock)
+    budget.start()
+    with budget.paying("brackets"):
+        clock.now += 1
+    budget.measured += 1
+    # Spent, the next one and the last one: three seconds, of nine in a hundred.
+    clock.now += 33.2
+    assert not budget.allows("snapshot")
+    clock.now += 0.2
+    assert budget.allows("snapshot")
 
 
 def test_critics_get_only_what_is_left_and_are_guessed_dear_before_they_ran() -> None:
