@@ -57,6 +57,7 @@ def test_lightning_needs_one_line() -> None:
     assert Path(found[2]).with_name("report.html").is_file()
 
 
+@pytest.mark.slow
 def test_a_loop_with_accelerate_goes_on_with_its_records(tmp_path: Path) -> None:
     line = last_line("accelerate_loop.py", "--steps", 60, "--run-dir", tmp_path / "run")
     assert line == f"resumed: the same run, measured at steps 16 to 60; records in {tmp_path / 'run'}"

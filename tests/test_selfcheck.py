@@ -7,6 +7,7 @@ from ibprobe import selfcheck
 from ibprobe.cli import main
 
 
+@pytest.mark.slow
 def test_every_known_answer_holds_on_this_machine() -> None:
     failed = [c for c in selfcheck.run_checks("cpu") if not c.passed]
     assert failed == []

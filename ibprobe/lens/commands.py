@@ -30,6 +30,7 @@ def lens_run(spec: Path, out: Path, jobs: int | None, engine: Literal["local", "
     from ibprobe.lens.engine import Done, run_design
     from ibprobe.lens.watch import Measuring
 
+    sys.path.insert(0, str(Path.cwd()))  # a training function may lie beside the design
     design, measure = read_design(spec)
     whole = len(design.runs())
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

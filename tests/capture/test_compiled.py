@@ -169,6 +169,7 @@ def test_many_equal_blocks_that_are_compiled_one_by_one_share_a_graph_and_keep_t
     assert counters["stats"]["unique_graphs"] <= 3
 
 
+@pytest.mark.slow
 def test_blocks_of_many_kinds_that_are_compiled_one_by_one_never_meet_the_limit_of_recompilations() -> None:
     seen, blocks = (
         Seen(),

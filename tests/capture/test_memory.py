@@ -66,6 +66,7 @@ def peak_of(call: Any, *args: Any) -> int:
     return peak.most
 
 
+@pytest.mark.slow
 def test_a_replay_of_many_rows_needs_less_than_a_training_step_of_few() -> None:
     model, x = conv_net(), torch.randn(512, 3, 24, 24)
     layers = {name: m for name, m in model.named_children() if isinstance(m, nn.ReLU)}

@@ -79,6 +79,7 @@ def measured(probe: IBProbe) -> list[Any]:
 
 
 @pytest.mark.parametrize("mode", ["replay", "stream"])
+@pytest.mark.slow
 def test_a_resumed_run_has_the_records_of_one_that_was_never_stopped(mode: str, tmp_path: Path) -> None:
     whole = Run(tmp_path / "unused", mode=mode)
     expected = measured(whole.watched())

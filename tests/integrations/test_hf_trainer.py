@@ -193,6 +193,7 @@ def test_a_callback_can_be_taken_off_while_training_goes_on(tmp_path: Path) -> N
     assert callback.probe.estimates.steps[-1] == 6
 
 
+@pytest.mark.slow
 def test_evaluation_during_training_is_no_training(tmp_path: Path) -> None:
     callback = quick(every=1, rows=32)
     run = trainer(tmp_path, callback, eval_strategy="steps", eval_steps=1, eval_dataset=sentences(64, seed=5))

@@ -79,6 +79,7 @@ def test_a_wrong_option_is_refused_at_once(options: dict[str, Any], words: str) 
         IBProbeCallback(**options)
 
 
+@pytest.mark.slow
 def test_two_callbacks_probe_two_networks() -> None:
     class LitBoth(LitPair):
         def training_step(self, batch: list[Tensor], index: int) -> Tensor:

@@ -95,6 +95,7 @@ def test_one_hot_labels_read_their_entropy_when_the_other_side_tells_them():
     assert one(Pair(nn.functional.one_hot(y).float(), t, 0.1)).held.nats == pytest.approx(math.log(4), abs=0.03)
 
 
+@pytest.mark.slow
 def test_stacked_pairs_equal_the_same_pairs_one_at_a_time():
     pairs = [gaussian_pair(600, d, 1.0, d) for d in (2, 5, 70)] + [Pair(*(torch.eye(600)[:, :3],) * 2, 0.5)]
     stacked = fit_critics(pairs, folds(600), seed=3, steps=40)
