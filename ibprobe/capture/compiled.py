@@ -8,6 +8,7 @@ nothing is compiled again when a hook is armed or disarmed, and compilers that i
 from __future__ import annotations
 
 import itertools
+import sys
 import weakref
 from ast import literal_eval
 from collections.abc import Callable, Iterator, Sequence
@@ -79,10 +80,12 @@ def left_alone(function: _Call) -> _Call:
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        if not torch.compiler.is_compiling() and _reading() is None:
+        if "torch._dynamo" not in sys.modules:
             return function(*args, **kwargs)
         if "disabled" not in vars(call):
             vars(call)["disabled"] = torch.compiler.disable(function)  # type: ignore[no-untyped-call]
+        if not torch.compiler.is_compiling() and _reading() is None:
+            return function(*args, **kwargs)
         return vars(call)["disabled"](*args, **kwargs)
 
     return cast(_Call, only_inside_graphs(call))
