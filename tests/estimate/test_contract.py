@@ -68,7 +68,7 @@ def test_it_finds_nothing_where_nothing_is_and_the_truth_where_it_is_easy(name: 
             assert r.nats > 0.05 or not truth, kind
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n == "mine")) for n in NAMES])
+@pytest.mark.parametrize("name", NAMES)
 def test_it_is_finite_ordered_repeatable_and_harmless(name: str) -> None:
     before = random_states()
     first, second = read(name, dependent(), seed=3), read(name, dependent(), seed=3)
