@@ -6,8 +6,9 @@ import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal
@@ -143,3 +144,18 @@ def read_design(path: Path) -> tuple[Design, dict[str, Any]]:
     seeds = design.get("seeds", 3)
     design["seeds"] = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
     return Design(factors=told.get("factors", {}), fixed=told.get("fixed", {}), **design), told.get("measure", {})
+
+
+def imported(path: str) -> Callable[..., Any]:
+    """A function by its import path.
+
+    Raises:
+        BadInput: there is none.
+    """
+    module, _, name = path.partition(":")
+    try:
+        function = getattr(import_module(module), name)
+    except (ImportError, AttributeError) as e:
+        raise BadInput(f"{path!r} cannot be imported: {e}") from e
+    found: Callable[..., Any] = function
+    return found

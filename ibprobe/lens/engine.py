@@ -16,8 +16,7 @@ from typing import Any, Literal
 import torch
 
 from ibprobe.errors import BadInput, MissingExtra
-from ibprobe.lens.design import PLACEBO, Design, Planned
-from ibprobe.lens.shifts import imported
+from ibprobe.lens.design import PLACEBO, Design, Planned, imported
 from ibprobe.lens.watch import OUTCOME, Measuring, Watch
 
 log = logging.getLogger("ibprobe")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module
 
 import torch
 from torch import Tensor
 
 from ibprobe.errors import BadInput, UnknownName
+from ibprobe.lens.design import imported
 
 Shift = Callable[[Tensor], Tensor]
 
@@ -74,18 +74,3 @@ def _built_in(name: str) -> Shift:
     if name not in BUILT_IN:
         raise UnknownName("shift", name, BUILT_IN, hint="or package.module:function")
     return BUILT_IN[name]
-
-
-def imported(path: str) -> Callable[..., Tensor]:
-    """A function by its import path.
-
-    Raises:
-        BadInput: there is none.
-    """
-    module, _, name = path.partition(":")
-    try:
-        function = getattr(import_module(module), name)
-    except (ImportError, AttributeError) as e:
-        raise BadInput(f"{path!r} cannot be imported: {e}") from e
-    found: Callable[..., Tensor] = function
-    return found

@@ -1,8 +1,6 @@
 """The information plane of a model that the Hugging Face Trainer trains: one callback.
 
-from ibprobe_transformers import IBProbeCallback
-
-Trainer(model, args, train_dataset=…, callbacks=[IBProbeCallback()])
+``Trainer(model, args, train_dataset=…, callbacks=[IBProbeCallback()])``
 """
 
 from importlib.util import find_spec

@@ -16,13 +16,11 @@ from torch import Tensor, nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from ibprobe import BadInput, IBProbe, MissingExtra, UnknownName
+from ibprobe_transformers.checkpoints import STATE, saved_state, unusable
 from ibprobe_transformers.trainer import Calling, SeenBatches, reporting
 from ibprobe_transformers.views import proposed_layers, proposed_view
 
 log = logging.getLogger("ibprobe")
-
-STATE = "ibprobe.pt"
-"""In each checkpoint folder."""
 
 _P = ParamSpec("_P")
 
@@ -93,7 +91,7 @@ class IBProbeCallback(TrainerCallback):
             return
         caller, saved = Calling(), None
         if state.global_step:
-            saved = _saved(
+            saved = saved_state(
                 self._resume_from, caller.resumed_from, Path(str(args.output_dir), f"checkpoint-{state.global_step}")
             )
         self.probe = self._made(kwargs["model"], args, caller, saved)
@@ -124,7 +122,7 @@ class IBProbeCallback(TrainerCallback):
                 probe.load_state_dict(saved)
                 return probe
             except Exception as e:
-                log.warning("ibprobe: a new run begins: %s", e if isinstance(e, BadInput) else _unusable(e))
+                log.warning("ibprobe: a new run begins: %s", e if isinstance(e, BadInput) else unusable(e))
         return IBProbe(model, run_dir=given or fresh, **options)
 
     @isolated
@@ -188,25 +186,3 @@ class IBProbeCallback(TrainerCallback):
             batches.stop()
         if self.probe is not None:
             self.probe.detach(measure=measure)
-
-
-def _saved(*folders: Path | None) -> Mapping[str, Any] | None:
-    """The probe's state in the first folder that has one."""
-    tried = [folder / STATE for folder in folders if folder is not None]
-    path = next((file for file in tried if file.is_file()), None)
-    if path is None:
-        log.warning(
-            "ibprobe: training goes on, but without %s records begin anew; pass IBProbeCallback(resume_from=folder)",
-            " or ".join(map(str, tried)),
-        )
-        return None
-    try:
-        state: Mapping[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as e:  # it may have been killed while it was written
-        log.warning("ibprobe: a new run begins: %s: %s", path, _unusable(e))
-        return None
-    return state or None  # of a probe that was off
-
-
-def _unusable(error: Exception) -> str:
-    return f"the probe's state cannot be used ({type(error).__name__}: {str(error).partition(chr(10))[0]})"
