@@ -19,8 +19,10 @@ import beartype._util.kind.integer.utilintget  # noqa: E402, F401
 random.getrandbits = _global
 jaxtyping.install_import_hook(["ibprobe", "ibprobe_transformers", "ibprobe_lightning"], "beartype.beartype")
 
-# Threads that wait for each other cost more than they bring on small tensors, above all on a busy machine.
-torch.set_num_threads(1)  # small matrices on busy cores: waiting for each other costs more than threads save
+# Threads that wait for each other cost more than they bring on small tensors, above all where two tests run at once;
+# the programs that tests start inherit it (a vision transformer of 15 s took over 280 s on a busy machine without).
+torch.set_num_threads(1)
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).parents[1]
 

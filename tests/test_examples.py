@@ -20,7 +20,7 @@ LIGHTNINGS_OWN = ("The 'train_dataloader' does not have many workers", "`isinsta
 def last_line(name: str, *args: object, unless: tuple[str, ...] = ()) -> str:
     warnings = ["-Werror", *(f"-Wignore:{message}" for message in unless)]
     command = [sys.executable, *warnings, str(ROOT / "examples" / name), *map(str, args)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip().splitlines()[-1]
 
@@ -71,7 +71,7 @@ def test_the_notebook_runs_and_was_saved_with_its_pictures() -> None:
     assert sum("image/png" in output.get("data", {}) for output in outputs) == 4
     assert not [output for output in outputs if output["output_type"] == "error"]
     program = "\n".join("".join(cell["source"]) for cell in code)
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=200, check=False)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 0, done.stderr
 
 
