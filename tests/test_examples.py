@@ -31,6 +31,7 @@ def test_every_example_is_short_and_tested() -> None:
     assert all(len(path.read_text().splitlines()) <= 60 for path in EXAMPLES)
 
 
+@pytest.mark.slow
 def test_the_quickstart_is_right_about_a_network_with_a_known_answer() -> None:
     found = re.fullmatch(
         r"largest error of a bracket's value: (\S+) nats; .*", last_line("quickstart.py", "--steps", 50)

@@ -10,6 +10,9 @@ from ibprobe.lens.design import PLACEBO, Setting
 from ibprobe.lens.effects import FALSE_DISCOVERIES, NEGLIGIBLE, SEEDS_FOR_A_VERDICT, Effect, differences, judged, paired
 from ibprobe.lens.runs import Key, Run
 
+Values = Mapping[tuple[int, str], float]
+"""By seed and by the settings of all other factors."""
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
@@ -44,7 +47,7 @@ def compare(
     baseline: Setting | None = None,
     fewest: int = SEEDS_FOR_A_VERDICT,
     rate: float = FALSE_DISCOVERIES,
-    negligible: float = NEGLIGIBLE,
+    negligible: Mapping[str, float] = NEGLIGIBLE,
 ) -> list[Comparison]:
     """Effects of every level of a factor.
 
@@ -57,7 +60,7 @@ def compare(
         baseline: the level that others are compared with; by default the lowest.
         fewest: seeds without which there is no verdict.
         rate: expected share of false ones among the effects found.
-        negligible: an effect that is smaller for certain is called none, in nats.
+        negligible: by quantity; an effect that is smaller for certain is called none.
 
     Raises:
         UnknownName: no run has such a factor, or such a level.
@@ -69,20 +72,20 @@ def compare(
     base = known[factor][0] if baseline is None else baseline
     if base not in known[factor]:
         raise UnknownName(f"level of {factor}", str(base), map(str, known[factor]))
-    of_base = _values(runs, factor, base)
+    of_base = by_settings(runs, factor, base)
     found = []
     for level in known[factor]:
         if level != base:
-            of_level = _values(runs, factor, level)
+            of_level = by_settings(runs, factor, level)
             raw = {key: paired(differences(of_level[key], of_base[key])) for key in of_level if key in of_base}
             effects = {key: effect for key, effect in raw.items() if effect.seeds}
-            found.append(Comparison(factor, base, level, _judged(effects, fewest, rate, negligible)))
+            found.append(Comparison(factor, base, level, judged_by_family(effects, fewest, rate, negligible)))
     if not any(comparison.effects for comparison in found):
         raise BadInput(f"no two runs of one seed differ in {factor!r} alone: record them with the same seeds")
     return found
 
 
-def _values(runs: Sequence[Run], factor: str, level: Setting) -> dict[Key, dict[tuple[int, str], float]]:
+def by_settings(runs: Sequence[Run], factor: str, level: Setting) -> dict[Key, dict[tuple[int, str], float]]:
     """Values of the runs with a level, by what they are of, seed and other settings."""
     found: dict[Key, dict[tuple[int, str], float]] = {}
     for run in runs:
@@ -93,12 +96,15 @@ def _values(runs: Sequence[Run], factor: str, level: Setting) -> dict[Key, dict[
     return found
 
 
-def _judged(effects: Mapping[Key, Effect], fewest: int, rate: float, negligible: float) -> dict[Key, Effect]:
+def judged_by_family(
+    effects: Mapping[Key, Effect], fewest: int, rate: float, negligible: Mapping[str, float]
+) -> dict[Key, Effect]:
+    """Verdicts, with false discoveries controlled over the layers of each quantity, split and way of measuring."""
     families: dict[tuple[str, str, str], dict[str, Effect]] = {}
     for key, effect in effects.items():
         families.setdefault((key.how, key.split, key.quantity), {})[key.layer] = effect
     return {
         Key(how, split, layer, quantity): effect
         for (how, split, quantity), of in families.items()
-        for layer, effect in judged(of, fewest=fewest, rate=rate, negligible=negligible).items()
+        for layer, effect in judged(of, fewest=fewest, rate=rate, negligible=negligible.get(quantity, 0.0)).items()
     }

@@ -7,7 +7,7 @@ import json
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from itertools import product
 from pathlib import Path
@@ -21,6 +21,7 @@ Grid = Literal["one", "full"]
 PLACEBO = "order"
 """A factor that every design has: which order the training rows come in. It has no effect, so none may be found."""
 _ORDERS = (0, 1)
+_KEPT = "design.json"
 _SECTIONS = ("design", "factors", "fixed", "measure")
 
 
@@ -88,6 +89,19 @@ class Design:
     def baseline(self) -> dict[str, Setting]:
         """The first level of each factor."""
         return {name: levels[0] for name, levels in self.factors.items()}
+
+    @classmethod
+    def kept(cls, folder: Path) -> Design | None:
+        """The design that was last run in a folder; None for folders of other runs."""
+        try:
+            told = json.loads((folder / _KEPT).read_text(encoding="utf-8"))
+            return cls(**{**told, "seeds": tuple(told["seeds"])})
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def keep(self, folder: Path) -> None:
+        """Write what was run beside the runs, for whoever reads them."""
+        (folder / _KEPT).write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
 
     def cells(self) -> Iterator[dict[str, Setting]]:
         """Settings of the factors, the baseline's first."""

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean, stdev
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
-from scipy.stats import t as student
+from ibprobe.errors import MissingExtra
 
 SEEDS_FOR_A_VERDICT = 8
 FALSE_DISCOVERIES = 0.05
 """The expected share of false ones among the effects that are found, over all layers of a comparison."""
-NEGLIGIBLE = 0.1
-"""Nats. An effect whose 90 % interval lies within ± this is called none."""
+NEGLIGIBLE: Mapping[str, float] = {
+    "I_XT": 0.1, "I_TY": 0.1, "I_XT_given_Y": 0.1, "fall": 0.1, "accuracy": 0.01, "gap": 0.01,
+}  # fmt: skip
+"""Nats, and shares of rows. An effect whose 90 % interval lies within ± this is called none; of what has no such line,
+nothing is."""
 
+Name = TypeVar("Name", bound=Hashable)
 Verdict = Literal["more", "less", "no effect", "not decided"]
 
 
@@ -35,9 +39,13 @@ class Effect:
     verdict: Verdict = "not decided"
 
     def __str__(self) -> str:
-        if math.isnan(self.mean):
-            return "not measured"
-        return f"{self.mean:+.2f} [{self.low:+.2f}, {self.high:+.2f}], {self.higher} of {self.seeds} seeds higher"
+        return (
+            "not measured" if math.isnan(self.mean) else f"{self.shown()}, {self.higher} of {self.seeds} seeds higher"
+        )
+
+    def shown(self, digits: int = 2) -> str:
+        """Mean and interval."""
+        return f"{self.mean:+.{digits}f} [{self.low:+.{digits}f}, {self.high:+.{digits}f}]"
 
 
 def paired(differences: Sequence[float]) -> Effect:
@@ -49,6 +57,7 @@ def paired(differences: Sequence[float]) -> Effect:
     error = stdev(differences) / math.sqrt(n)
     if error == 0:
         return Effect(mean, mean, mean, higher, n, 0.0 if mean else 1.0)
+    student = _student()
     half = float(student.ppf(0.975, n - 1)) * error
     p = 2 * float(student.sf(abs(mean) / error, n - 1))
     return Effect(mean, mean - half, mean + half, higher, n, p)
@@ -68,12 +77,12 @@ def differences(values: Mapping[tuple[int, str], float], baseline: Mapping[tuple
 
 
 def judged(
-    effects: Mapping[str, Effect],
+    effects: Mapping[Name, Effect],
     *,
     fewest: int = SEEDS_FOR_A_VERDICT,
     rate: float = FALSE_DISCOVERIES,
-    negligible: float = NEGLIGIBLE,
-) -> dict[str, Effect]:
+    negligible: float = 0.0,
+) -> dict[Name, Effect]:
     """Verdicts of one comparison, over all its layers.
 
     Found are the effects that Benjamini and Hochberg's step-up procedure (1995) rejects at ``rate``; of the others,
@@ -87,7 +96,7 @@ def judged(
     }
 
 
-def _found(p: Mapping[str, float], rate: float) -> set[str]:
+def _found(p: Mapping[Name, float], rate: float) -> set[Name]:
     ordered = sorted(p, key=lambda name: p[name])
     last = max((k for k, name in enumerate(ordered, 1) if p[name] <= rate * k / len(ordered)), default=0)
     return set(ordered[:last])
@@ -98,5 +107,14 @@ def _verdict(e: Effect, found: bool, enough: bool, negligible: float) -> Verdict
         return "not decided"
     if found:
         return "more" if e.mean > 0 else "less"
+    student = _student()
     half90 = (e.high - e.mean) * float(student.ppf(0.95, e.seeds - 1) / student.ppf(0.975, e.seeds - 1))
     return "no effect" if abs(e.mean) + half90 <= negligible else "not decided"
+
+
+def _student() -> Any:
+    try:
+        from scipy.stats import t
+    except ImportError as e:
+        raise MissingExtra("intervals of effects", "scipy", "lens") from e
+    return t

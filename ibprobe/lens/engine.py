@@ -72,6 +72,7 @@ def run_design(
     imported(design.train)
     for part in (RUNS, FAILED):
         (folder / part).mkdir(parents=True, exist_ok=True)
+    design.keep(folder)
     shutil.rmtree(folder / UNFINISHED, ignore_errors=True)
     missing = [planned for planned in design.runs() if not (folder / RUNS / planned.name).is_dir()]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

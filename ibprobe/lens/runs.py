@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import Any, NamedTuple
 
 from ibprobe.errors import BadInput, BadRun
@@ -30,6 +31,13 @@ class Key(NamedTuple):
     layer: str
     quantity: str
     """``I_XT``, ``I_TY``, ``I_XT_given_Y``, ``fall``, ``effective_rank``, ``r``; or ``accuracy``, ``gap``, ``norm``."""
+
+
+HELD_OUT = Key("outcome", "held_out", OF_RUN, "accuracy")
+SHIFTED = Key("outcome", "shifted", OF_RUN, "accuracy")
+"""Mean over all shifts."""
+GAP = Key("outcome", "held_out", OF_RUN, "gap")
+"""Accuracy on training rows less that on held-out ones."""
 
 
 @dataclass(slots=True)
@@ -129,7 +137,9 @@ def _outcome(run: Run, outcome: Mapping[str, Any]) -> None:
     accuracy = outcome["accuracy"]
     for split, value in {**accuracy, **outcome["shifted"]}.items():
         run.values[Key("outcome", split, OF_RUN, "accuracy")] = value
-    run.values[Key("outcome", "held_out", OF_RUN, "gap")] = accuracy["train"] - accuracy["held_out"]
+    if outcome["shifted"]:
+        run.values[SHIFTED] = fmean(outcome["shifted"].values())
+    run.values[GAP] = accuracy["train"] - accuracy["held_out"]
     for name, value in outcome["norms"].items():
         run.values[Key("outcome", "train", name, "norm")] = value
 

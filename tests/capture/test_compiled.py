@@ -239,7 +239,7 @@ def test_an_object_that_no_graph_can_hand_on_says_so_when_it_is_used() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_a_step_that_is_compiled_as_a_whole_is_seen(backend: str) -> None:
     run = Training(backend, True, left)
 

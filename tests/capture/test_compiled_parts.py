@@ -64,7 +64,7 @@ def trained(how: str, backend: str, snapshots: bool) -> tuple[list[Any], list[in
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
 @pytest.mark.parametrize("how", ["wrapped", "in place", "function"])
-@pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
+@pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)])
 def test_snapshots_compile_nothing_and_recompile_nothing(how: str, backend: str) -> None:
     weights, graphs = trained(how, backend, snapshots=True)
     plain, alone = trained(how, backend, snapshots=False)

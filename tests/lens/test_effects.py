@@ -58,7 +58,10 @@ def test_planted_effects_are_covered_and_found_with_their_sign() -> None:
 def test_small_differences_with_narrow_intervals_are_no_effect_and_wide_ones_not_decided() -> None:
     values = [0.01, -0.02, 0.0, 0.015, -0.01, 0.005, -0.005, 0.01]
     effects = {"narrow": paired(values), "wide": paired([30 * v for v in values])}
-    assert {name: e.verdict for name, e in judged(effects).items()} == {"narrow": "no effect", "wide": "not decided"}
+    assert {name: e.verdict for name, e in judged(effects, negligible=0.1).items()} == {
+        "narrow": "no effect",
+        "wide": "not decided",
+    }
 
 
 def test_few_seeds_decide_nothing_however_large_the_effect() -> None:

@@ -1,0 +1,69 @@
+"""Dose–response: how values move along all levels of a factor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from ibprobe.lens.compare import by_settings, factors_in, judged_by_family
+from ibprobe.lens.design import PLACEBO, Setting
+from ibprobe.lens.effects import FALSE_DISCOVERIES, SEEDS_FOR_A_VERDICT, Effect, paired
+from ibprobe.lens.runs import Key, Run
+
+FEWEST_LEVELS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Dose:
+    """Values along the levels of one factor."""
+
+    factor: str
+    levels: Sequence[Setting]
+    means: Mapping[Key, Sequence[Effect]]
+    """At each level, over seeds: not differences but the values themselves, with their interval."""
+    slopes: Mapping[Key, Effect]
+    """Change from a level to the next one, of least squares through each seed's values."""
+
+
+def dose(
+    runs: Sequence[Run],
+    factor: str,
+    *,
+    fewest: int = SEEDS_FOR_A_VERDICT,
+    rate: float = FALSE_DISCOVERIES,
+) -> Dose | None:
+    """How values move along a factor's levels; None where those are words or fewer than three.
+
+    Args:
+        runs: of a design, or any that were recorded.
+        factor: a key of their ``config``.
+        fewest: seeds without which there is no verdict.
+        rate: expected share of false ones among the slopes found, over the layers of a quantity.
+    """
+    levels = factors_in(runs)[factor]
+    if factor == PLACEBO or len(levels) < FEWEST_LEVELS or any(isinstance(level, str) for level in levels):
+        return None
+    at = [by_settings(runs, factor, level) for level in levels]
+    everywhere = [key for key in at[0] if all(key in values for values in at)]
+    slopes = {key: paired(_slopes([values[key] for values in at])) for key in everywhere}
+    means = {key: [paired(_of_seeds(values[key])) for values in at] for key in everywhere}
+    judged = judged_by_family({k: e for k, e in slopes.items() if e.seeds}, fewest, rate, {})
+    return Dose(factor, levels, means, judged)
+
+
+def _of_seeds(values: Mapping[tuple[int, str], float]) -> list[float]:
+    """One value a seed: the mean over all other settings."""
+    by_seed: dict[int, list[float]] = {}
+    for (seed, _), value in values.items():
+        by_seed.setdefault(seed, []).append(value)
+    return [fmean(by_seed[seed]) for seed in sorted(by_seed)]
+
+
+def _slopes(at: Sequence[Mapping[tuple[int, str], float]]) -> list[float]:
+    """One slope a seed, over the settings that have a value at every level."""
+    middle = (len(at) - 1) / 2
+    weight = sum((k - middle) ** 2 for k in range(len(at)))
+    common = set(at[0]).intersection(*at[1:])
+    found = {key: sum((k - middle) * values[key] for k, values in enumerate(at)) / weight for key in common}
+    return _of_seeds(found)

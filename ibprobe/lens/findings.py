@@ -1,0 +1,158 @@
+"""Everything that runs show, in one object: what text, page, JSON and W&B are made of."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ibprobe.lens.association import Association, associations
+from ibprobe.lens.brittle import Telling, telling
+from ibprobe.lens.claims import Claim, Evidence, claims
+from ibprobe.lens.compare import Comparison, compare, factors_in
+from ibprobe.lens.design import Design, Setting
+from ibprobe.lens.doses import Dose, dose
+from ibprobe.lens.effects import SEEDS_FOR_A_VERDICT, Effect
+from ibprobe.lens.runs import Key, Run, read_runs
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What a design, or any runs with the same seeds at each level, show."""
+
+    runs: Sequence[Run]
+    said: Sequence[str]
+    """Runs that could not be read, or only in part."""
+    design: Design | None
+    comparisons: Mapping[str, Sequence[Comparison]]
+    """By factor, one for each level but the baseline's."""
+    doses: Mapping[str, Dose]
+    associations: Sequence[Association]
+    telling: Telling | None
+    claims: Sequence[Claim]
+    split: str
+    """Rows that networks were trained on, or the probe's own where runs did not say."""
+    fewest: int
+    """Seeds without which nothing is decided."""
+
+    @property
+    def flagged(self) -> int:
+        """Values that do not count for their flags."""
+        return sum(run.flagged for run in self.runs)
+
+    @property
+    def seeds(self) -> int:
+        """How many there are."""
+        return len({run.seed for run in self.runs})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types only; what is not finite is None."""
+        return {
+            "runs": [
+                {"name": r.name, "seed": r.seed, "order": r.order, "settings": dict(r.settings), "flagged": r.flagged}
+                for r in self.runs
+            ],
+            "said": list(self.said),
+            "design": asdict(self.design) if self.design else None,
+            "split": self.split,
+            "fewest_seeds": self.fewest,
+            "effects": [
+                {"factor": c.factor, "baseline": c.baseline, "level": c.level, **key._asdict(), **_plain(effect)}
+                for of in self.comparisons.values()
+                for c in of
+                for key, effect in c.effects.items()
+            ],
+            "slopes": [
+                {"factor": d.factor, "levels": list(d.levels), **key._asdict(), **_plain(effect)}
+                for d in self.doses.values()
+                for key, effect in d.slopes.items()
+            ],
+            "associations": [
+                {"record": a.record._asdict(), "outcome": a.outcome._asdict(), "across": a.across}
+                | _plain(a.correlation)
+                for a in self.associations
+            ],
+            "robust_and_brittle": None if self.telling is None else {
+                "pairs": self.telling.pairs, "right": self.telling.right, "record": self.telling.chosen._asdict(),
+                "share_right_less_half": _plain(self.telling.unseen),
+            },
+            "claims": [asdict(claim) for claim in self.claims],
+        }  # fmt: skip
+
+
+def _plain(effect: Effect) -> dict[str, Any]:
+    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in asdict(effect).items()}
+
+
+def find(paths: Sequence[Path], *, fewest: int = SEEDS_FOR_A_VERDICT) -> Findings:
+    """Read runs and compare every factor that they differ in.
+
+    Args:
+        paths: folders of designs, or run directories with the same seeds at each level.
+        fewest: seeds without which nothing is decided.
+
+    Raises:
+        BadInput: no run could be read, their channels or views differ, or no two runs of one seed differ in a factor.
+    """
+    runs, said = read_runs(paths)
+    design = Design.kept(paths[0])
+    return findings(runs, said=said, design=design, fewest=fewest)
+
+
+def findings(
+    runs: Sequence[Run],
+    *,
+    said: Sequence[str] = (),
+    design: Design | None = None,
+    factors: Sequence[str] = (),
+    baseline: Mapping[str, Setting] | None = None,
+    fewest: int = SEEDS_FOR_A_VERDICT,
+) -> Findings:
+    """Compare runs that have been read.
+
+    Args:
+        runs: of a design, or any that were recorded.
+        said: about runs that could not be read.
+        design: whose runs they are.
+        factors: config keys to compare; all that differ by default.
+        baseline: levels that others are compared with, by factor; those of the design, or the lowest.
+        fewest: seeds without which nothing is decided.
+
+    Raises:
+        UnknownName: no run has such a factor or level.
+        BadInput: no two runs of one seed differ in a factor alone.
+    """
+    base = {**(design.baseline if design else {}), **(baseline or {})}
+    names = list(factors) or list(factors_in(runs))
+    comparisons = {name: compare(runs, name, baseline=base.get(name), fewest=fewest) for name in names}
+    doses = {name: found for name in names if (found := dose(runs, name, fewest=fewest))}
+    split = _trained_on(runs)
+    along, told = associations(runs, split, fewest=fewest), telling(runs, fewest=fewest)
+    evidence = Evidence(runs, comparisons, along, told, split, fewest)
+    return Findings(runs, said, design, comparisons, doses, along, told, claims(evidence), split, fewest)
+
+
+def _trained_on(runs: Sequence[Run]) -> str:
+    splits = {key.split for run in runs for key in run.values if key.how == "training"}
+    return next((s for s in ("train", "probe_set", *sorted(splits)) if s in splits), "train")
+
+
+MAIN = ("I_XT", "I_XT_given_Y", "I_TY", "fall")
+"""Quantities that text and page show."""
+
+
+def main_effects(comparison: Comparison, split: str) -> dict[str, Effect]:
+    """On each layer's I(X;T̃) at relative noise: what verdicts are about."""
+    return comparison.select("training", split, "I_XT")
+
+
+def shown_settings(run: Run, factors: Mapping[str, Any]) -> str:
+    """Levels of the factors, as a name."""
+    return ", ".join(f"{name} = {run.settings[name]}" for name in factors if name in run.settings)
+
+
+def of_layers(effects: Mapping[Key, Effect], how: str, split: str, quantity: str) -> dict[str, Effect]:
+    """Effects of one kind, by layer."""
+    return {k.layer: e for k, e in effects.items() if (k.how, k.split, k.quantity) == (how, split, quantity)}
