@@ -59,17 +59,38 @@ def lens_compare(runs: tuple[Path, ...], factor: str | None, baseline: str | Non
     _say_comparisons(runs, factor, baseline)
 
 
+@lens.command("report")
+@click.argument("runs", metavar="DIR…", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--out", "outs", multiple=True, type=click.Path(path_type=Path), default=[Path("lens.html")],
+    show_default=True, help=".html, .md or .json; may be repeated.",
+)  # fmt: skip
+def lens_report(runs: tuple[Path, ...], outs: tuple[Path, ...]) -> None:
+    """Write what the runs in DIR show: verdicts, differences, dose–response, planes, claims."""
+    from ibprobe.lens.findings import find
+    from ibprobe.lens.report import write_report
+
+    with Console(stderr=True).status("reading") as status:
+        found = find(runs)
+        status.update("drawing")
+        written = [write_report(found, out) for out in outs]
+    for path in written:
+        click.echo(f"{path} ({path.stat().st_size / 1000:,.0f} kB)")
+
+
 def _say_comparisons(paths: tuple[Path, ...], factor: str | None, baseline: str | None) -> None:
-    from ibprobe.lens.compare import compare, factors_in
+    from ibprobe.lens.compare import factors_in
+    from ibprobe.lens.design import Design
+    from ibprobe.lens.findings import findings
     from ibprobe.lens.runs import read_runs
     from ibprobe.lens.words import markdown
 
     runs, said = read_runs(paths)
     for line in said:
         click.echo(f"ibprobe: {line}", err=True)
-    known = factors_in(runs)
-    base = None if baseline is None else next((v for v in known.get(factor or "", []) if str(v) == baseline), baseline)
-    for name in [factor] if factor else known:
-        click.echo("\n".join(markdown(compare(runs, name, baseline=base))) + "\n")
-    flagged = sum(run.flagged for run in runs)
-    click.echo(f"{len(runs)} runs; {flagged} flagged values do not count")
+    known, base = factors_in(runs), {}
+    if factor and baseline is not None:
+        base[factor] = next((v for v in known.get(factor, []) if str(v) == baseline), baseline)
+    factors = [factor] if factor else []
+    found = findings(runs, said=said, design=Design.kept(paths[0]), factors=factors, baseline=base)
+    click.echo("\n".join(markdown(found, factors)))

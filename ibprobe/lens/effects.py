@@ -39,9 +39,9 @@ class Effect:
     verdict: Verdict = "not decided"
 
     def __str__(self) -> str:
-        return (
-            "not measured" if math.isnan(self.mean) else f"{self.shown()}, {self.higher} of {self.seeds} seeds higher"
-        )
+        if math.isnan(self.mean):
+            return "not measured"
+        return f"{self.shown()}, {self.higher} of {self.seeds} seeds higher"
 
     def shown(self, digits: int = 2) -> str:
         """Mean and interval."""

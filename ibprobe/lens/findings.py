@@ -12,10 +12,10 @@ from ibprobe.lens.association import Association, associations
 from ibprobe.lens.brittle import Telling, telling
 from ibprobe.lens.claims import Claim, Evidence, claims
 from ibprobe.lens.compare import Comparison, compare, factors_in
-from ibprobe.lens.design import Design, Setting
+from ibprobe.lens.design import PLACEBO, Design, Setting
 from ibprobe.lens.doses import Dose, dose
 from ibprobe.lens.effects import SEEDS_FOR_A_VERDICT, Effect
-from ibprobe.lens.runs import Key, Run, read_runs
+from ibprobe.lens.runs import Run, read_runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,11 @@ class Findings:
     def seeds(self) -> int:
         """How many there are."""
         return len({run.seed for run in self.runs})
+
+    @property
+    def baseline(self) -> dict[str, Setting]:
+        """The baseline's level of each factor but the placebo."""
+        return {name: of[0].baseline for name, of in self.comparisons.items() if name != PLACEBO}
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types only; what is not finite is None."""
@@ -137,22 +142,3 @@ def findings(
 def _trained_on(runs: Sequence[Run]) -> str:
     splits = {key.split for run in runs for key in run.values if key.how == "training"}
     return next((s for s in ("train", "probe_set", *sorted(splits)) if s in splits), "train")
-
-
-MAIN = ("I_XT", "I_XT_given_Y", "I_TY", "fall")
-"""Quantities that text and page show."""
-
-
-def main_effects(comparison: Comparison, split: str) -> dict[str, Effect]:
-    """On each layer's I(X;T̃) at relative noise: what verdicts are about."""
-    return comparison.select("training", split, "I_XT")
-
-
-def shown_settings(run: Run, factors: Mapping[str, Any]) -> str:
-    """Levels of the factors, as a name."""
-    return ", ".join(f"{name} = {run.settings[name]}" for name in factors if name in run.settings)
-
-
-def of_layers(effects: Mapping[Key, Effect], how: str, split: str, quantity: str) -> dict[str, Effect]:
-    """Effects of one kind, by layer."""
-    return {k.layer: e for k, e in effects.items() if (k.how, k.split, k.quantity) == (how, split, quantity)}

@@ -30,7 +30,8 @@ class Key(NamedTuple):
     split: str
     layer: str
     quantity: str
-    """``I_XT``, ``I_TY``, ``I_XT_given_Y``, ``fall``, ``effective_rank``, ``r``; or ``accuracy``, ``gap``, ``norm``."""
+    """``I_XT``, ``I_TY``, ``I_XT_given_Y``, ``fall``, ``peak_step``, ``effective_rank``, ``r``; or ``accuracy``,
+    ``gap``, ``norm``."""
 
 
 HELD_OUT = Key("outcome", "held_out", OF_RUN, "accuracy")
@@ -51,6 +52,8 @@ class Run:
     values: dict[Key, float] = field(default_factory=dict)
     flagged: int = 0
     """Values left out for their flags."""
+    folder: Path | None = None
+    """Of the records while it trained."""
     channels: dict[tuple[str, str], tuple[Any, ...]] = field(default_factory=dict)
     """Noise, size and view of each layer: what must not differ between runs that are compared."""
 
@@ -92,7 +95,8 @@ def _read(folder: Path, said: list[str]) -> Run:
         if run is None:
             config = dict(records.meta.get("config", {}))
             settings = {k: v for k, v in config.items() if k not in _NOT_SETTINGS}
-            run = Run(folder.name, int(config.get("seed", 0)), settings, int(config.get(PLACEBO, 0)))
+            seed, order = int(config.get("seed", 0)), int(config.get(PLACEBO, 0))
+            run = Run(folder.name, seed, settings, order, folder=folder / how if designed else folder)
         _take(run, how, records)
     assert run is not None
     if designed:
@@ -128,6 +132,7 @@ def _values(e: Estimate) -> dict[str, float]:
     values: dict[str, float] = {e.quantity: e.nats}
     if e.quantity == "I_XT":
         values |= {"fall": e.fall} if e.fall is not None else {}
+        values |= {"peak_step": float(e.peak_step)} if e.peak_step is not None else {}
         values |= {"effective_rank": e.effective_rank} if e.effective_rank is not None else {}
         values |= {"r": e.std / e.sigma} if e.noise == "relative" and e.sigma else {}
     return values

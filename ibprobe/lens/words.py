@@ -1,75 +1,210 @@
-"""What a comparison found, as text: one verdict a level, one line a layer."""
+"""What runs show, in words: one verdict a level, tables of paired differences, claims, and the limits of all of it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+from ibprobe.lens.association import Association
+from ibprobe.lens.brittle import DIFFERENT, EQUAL
+from ibprobe.lens.charts import NAMES
 from ibprobe.lens.compare import Comparison
 from ibprobe.lens.design import PLACEBO
-from ibprobe.lens.effects import SEEDS_FOR_A_VERDICT, Effect
+from ibprobe.lens.effects import FALSE_DISCOVERIES, Effect
+from ibprobe.lens.findings import Findings
+from ibprobe.lens.runs import GAP
 
-_COLUMNS = (
-    ("I(X;T̃)", "training", "train", "I_XT"),
-    ("at absolute noise", "absolute", "train", "I_XT"),
-    ("I(T̃;Y) held out", "training", "held_out", "I_TY"),
-    ("I(X;T̃|Y)", "training", "train", "I_XT_given_Y"),
-)
+Column = tuple[str, dict[str, Effect]]
 
 
-def verdict(comparison: Comparison, fewest: int = SEEDS_FOR_A_VERDICT) -> str:
-    """One sentence on what a level does to the layers' I(X;T̃)."""
-    effects = comparison.select("training", "train", "I_XT") or comparison.select("training", "probe_set", "I_XT")
-    lead = f"{comparison.factor} = {comparison.level} against {comparison.baseline}"
+def title_of(comparison: Comparison) -> str:
+    """Level and baseline."""
     if comparison.factor == PLACEBO:
-        lead = "placebo, another order of the data"
+        return "placebo, another order of the data"
+    return f"{comparison.factor} = {comparison.level} against {comparison.baseline}"
+
+
+def verdict(comparison: Comparison, found: Findings) -> str:
+    """One sentence on what a level does to the layers' I(X;T̃)."""
+    effects = comparison.select("training", found.split, "I_XT")
     seeds = max((e.seeds for e in effects.values()), default=0)
-    if seeds < fewest:
-        return f"{lead}: not decided, for {seeds} seeds are too few ({fewest} are asked for); {_largest(effects)}"
+    if seeds < found.fewest:
+        few = f"{seeds} seeds are too few ({found.fewest} are asked for)"
+        return f"{title_of(comparison)}: not decided, for {few}; {_largest(effects)}"
     parts = [
-        f"{word} of X in {', '.join(layers)}"
-        for word in ("less", "more")
+        f"{shown} in {', '.join(layers)}"
+        for word, shown in _SHOWN.items()
         if (layers := [name for name, e in effects.items() if e.verdict == word])
     ]
-    parts += [f"no effect in {', '.join(n)}"] if (n := _with(effects, "no effect")) else []
-    parts += [f"not decided in {', '.join(n)}"] if (n := _with(effects, "not decided")) else []
-    return f"{lead}: {'; '.join(parts)}"
+    return f"{title_of(comparison)}: {'; '.join(parts)}{_scale(comparison, found.split)}"
 
 
-def _with(effects: dict[str, Effect], word: str) -> list[str]:
-    return [name for name, e in effects.items() if e.verdict == word]
+_SHOWN = {"less": "less of X", "more": "more of X", "no effect": "no effect", "not decided": "not decided"}
 
 
-def _largest(effects: dict[str, Effect]) -> str:
+def _largest(effects: Mapping[str, Effect]) -> str:
     if not effects:
         return "nothing was measured"
     name, effect = max(effects.items(), key=lambda item: abs(item[1].mean))
-    return f"largest difference in {name}: {effect} nats"
+    return f"largest difference, in nats, in {name}: {effect}"
 
 
-def markdown(comparisons: Sequence[Comparison], fewest: int = SEEDS_FOR_A_VERDICT) -> Iterator[str]:
-    """All levels of a factor: verdicts, then a table of paired differences."""
+def _scale(comparison: Comparison, split: str) -> str:
+    """Effects at absolute noise that relative noise does not show are of the scale of activations."""
+    relative = comparison.select("training", split, "I_XT")
+    absolute = comparison.select("absolute", split, "I_XT")
+    only = [n for n, e in absolute.items() if _found(e) and n in relative and relative[n].verdict == "no effect"]
+    return f"; a matter of scale only in {', '.join(only)}" if only else ""
+
+
+def _found(effect: Effect) -> bool:
+    return effect.verdict in ("more", "less")
+
+
+def placebo(found: Findings) -> str:
+    """What the placebo shows; nothing where there is none, or where nothing is decided."""
+    of = found.comparisons.get(PLACEBO, ())
+    effects = [e for c in of for e in c.effects.values() if e.verdict != "not decided" or e.seeds >= found.fewest]
+    if not effects:
+        return ""
+    alarms, kinds = sum(map(_found, effects)), len({(k.how, k.split, k.quantity) for c in of for k in c.effects})
+    return (
+        f"The placebo shows {alarms} effects among {len(effects)} values of {kinds} kinds; each kind may show some by "
+        f"chance in {FALSE_DISCOVERIES:.0%} of designs"
+    )
+
+
+def telling_words(found: Findings) -> str:
+    """Whether records tell robust runs from brittle ones."""
+    told = found.telling
+    if told is None:
+        return (
+            f"No two seeds have a pair of runs with held-out accuracies within {EQUAL:.1%} and shifted ones at least "
+            f"{DIFFERENT:.0%} apart"
+        )
+    word = {True: "Records tell", False: "Records do not tell", None: "Not decided whether records tell"}[told.tells]
+    key, share = told.chosen, told.unseen
+    return (
+        f"{word} the robust run from the brittle one in seeds that did not choose the record: right in {told.right} of "
+        f"{told.pairs} pairs; share less a half {share.shown()} over {share.seeds} seeds. Chosen from all seeds: "
+        f"{NAMES.get(key.quantity, key.quantity)} of {key.layer}, {key.split.replace('_', ' ')} rows"
+    )
+
+
+def markdown(found: Findings, factors: Sequence[str] = ()) -> Iterator[str]:
+    """Verdicts, then a table a level, then what goes along with what, claims and limits.
+
+    Args:
+        found: everything.
+        factors: only these, without what is of all factors together.
+    """
+    comparisons = [c for name in (factors or found.comparisons) for c in found.comparisons[name]]
+    yield from (f"- {verdict(c, found)}" for c in comparisons)
+    if not factors:
+        yield from (f"- {text}" for text in (placebo(found), telling_words(found)) if text)
     for comparison in comparisons:
-        yield f"- {verdict(comparison, fewest)}"
-    for comparison in comparisons:
-        yield from ("", f"### {comparison.factor} = {comparison.level} against {comparison.baseline}", "")
-        columns = [(name, found) for name, *of in _COLUMNS if (found := comparison.select(*of))]
-        layers = dict.fromkeys(layer for _, found in columns for layer in found)
-        yield "| layer | " + " | ".join(f"{name}, nats" for name, _ in columns) + " |"
-        yield "| --- |" + " ---: |" * len(columns)
-        for layer in layers:
-            cells = (_cell(found[layer]) if layer in found else "–" for _, found in columns)
-            yield f"| {layer} | " + " | ".join(cells) + " |"
+        yield from ("", f"### {title_of(comparison)[0].upper()}{title_of(comparison)[1:]}", "")
+        yield from _rows("layer", columns(comparison, found.split))
         yield from _outcomes(comparison)
+    for name in factors or found.doses:
+        if name in found.doses:
+            yield from ("", f"### Along {name}, change a level", "")
+            yield from _rows("layer", slopes(found, name))
+    if not factors:
+        yield from _associations(found)
+        yield from _claims(found)
+    yield from ("", limits(found))
 
 
-def _cell(e: Effect) -> str:
-    return f"{e.mean:+.2f} [{e.low:+.2f}, {e.high:+.2f}], {e.higher}/{e.seeds} higher: {e.verdict}"
+def columns(comparison: Comparison, split: str) -> list[Column]:
+    """The effects that a table shows, by layer."""
+    of = (
+        ("I(X;T̃)", "training", split, "I_XT"),
+        ("at absolute noise", "absolute", split, "I_XT"),
+        ("masks drawn", "sampled", split, "I_XT"),
+        ("I(T̃;Y), held out", "training", "held_out", "I_TY"),
+        ("I(X;T̃\\|Y)", "training", split, "I_XT_given_Y"),
+        ("fall from the peak", "training", split, "fall"),
+    )
+    return [(name, effects) for name, *what in of if (effects := comparison.select(*what))]
+
+
+def slopes(found: Findings, factor: str) -> list[Column]:
+    """Change from level to level, by layer."""
+    of = found.doses[factor].slopes
+    made = []
+    for quantity in ("I_XT", "I_XT_given_Y", "I_TY", "fall"):
+        effects = {
+            k.layer: e for k, e in of.items() if (k.how, k.split, k.quantity) == ("training", found.split, quantity)
+        }
+        made += [(NAMES[quantity].replace("|", "\\|"), effects)] if effects else []
+    return made
+
+
+def _rows(head: str, of: Sequence[Column]) -> Iterator[str]:
+    layers = dict.fromkeys(layer for _, effects in of for layer in effects)
+    yield f"| {head} | " + " | ".join(f"{name}, nats" for name, _ in of) + " |"
+    yield "| --- |" + " ---: |" * len(of)
+    for layer in layers:
+        yield (
+            f"| {layer} | " + " | ".join(cell(effects[layer]) if layer in effects else "–" for _, effects in of) + " |"
+        )
+
+
+def cell(e: Effect, digits: int = 2) -> str:
+    """An effect in a table; one without a word is not decided."""
+    word = "" if e.verdict == "not decided" else f": {e.verdict}"
+    return f"{e.shown(digits)}, {e.higher}/{e.seeds}{word}"
+
+
+def outcomes(comparison: Comparison) -> dict[str, Effect]:
+    """Effects on accuracies and the gap, by what they are called."""
+    named = {}
+    for key, e in comparison.effects.items():
+        if key.how == "outcome" and key.quantity in ("accuracy", "gap"):
+            rows = f"accuracy, {key.split.replace('_', ' ')} rows"
+            named["generalisation gap" if key.quantity == "gap" else rows] = e
+    return named
 
 
 def _outcomes(comparison: Comparison) -> Iterator[str]:
-    of_run = {k: e for k, e in comparison.effects.items() if k.how == "outcome" and k.quantity in ("accuracy", "gap")}
+    of_run = outcomes(comparison)
     if of_run:
         yield from ("", "| | difference |", "| --- | ---: |")
-    for key, e in of_run.items():
-        name = "generalisation gap" if key.quantity == "gap" else f"accuracy, {key.split.replace('_', ' ')} rows"
-        yield f"| {name} | {e.mean:+.3f} [{e.low:+.3f}, {e.high:+.3f}], {e.higher}/{e.seeds} higher |"
+    yield from (f"| {name} | {cell(e, 3)} |" for name, e in of_run.items())
+
+
+def association_cells(a: Association) -> tuple[str, ...]:
+    """One row of the table of associations."""
+    outcome = "generalisation gap" if a.outcome == GAP else "accuracy, shifted rows"
+    word = {"more": "rises with it", "less": "falls with it"}.get(a.correlation.verdict, a.correlation.verdict)
+    across = "settings" if a.across == "settings" else "chance within a setting"
+    return (NAMES[a.record.quantity], a.record.layer, outcome, across, a.correlation.shown(), word)
+
+
+ASSOCIATIONS = ("record", "layer", "outcome", "over", "rank correlation, 95 %", "verdict")
+CLAIMS = ("what is said", "what would be seen", "found", "numbers, nats")
+
+
+def _associations(found: Findings) -> Iterator[str]:
+    if found.associations:
+        yield from ("", "### What goes along with what", "", "| " + " | ".join(ASSOCIATIONS) + " |", "| --- " * 6 + "|")
+    for a in found.associations:
+        yield "| " + " | ".join(text.replace("|", "\\|") for text in association_cells(a)) + " |"
+
+
+def _claims(found: Findings) -> Iterator[str]:
+    yield from ("", "### Claims", "", "| " + " | ".join(CLAIMS) + " |", "| --- " * 4 + "|")
+    for c in found.claims:
+        cells = (c.said, c.tested, f"**{c.found}**", c.numbers)
+        yield "| " + " | ".join(text.replace("|", "\\|") for text in cells) + " |"
+
+
+def limits(found: Findings) -> str:
+    """How many runs, what does not count, and which verdicts mean what."""
+    left_out = f", {len(found.said)} not read whole" if found.said else ""
+    return (
+        f"{len(found.runs)} runs of {found.seeds} seeds{left_out}; {found.flagged} flagged values do not count. "
+        "Differences are paired by seed, with 95 % intervals and the number of seeds that are higher; one without a "
+        f"word is not decided. False discoveries at {FALSE_DISCOVERIES:.0%} over the layers of a column; no verdict "
+        f"below {found.fewest} seeds"
+    )

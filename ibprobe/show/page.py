@@ -65,6 +65,16 @@ class Page:
         ids = [self._add(plane(p, beside=beside), p, steps=p.steps) for p in own if p.ty]
         self.cases.append({"name": case.name, "verdict": _boxes(verdict(own, case.records.events)), "planes": ids})
 
+    def add_words(self, boxes: Sequence[tuple[str, str, Sequence[str]]]) -> None:
+        """A verdict in words alone: heading, kind (``good``, ``doubt``, ``neutral``) and sentences of each box."""
+        self.cases.append({"name": "", "verdict": [box for box in boxes if box[2]], "planes": []})
+
+    def add_planes(self, heading: str, text: str, found: Sequence[Panel]) -> None:
+        """Planes under a heading, on axes that they share; nothing where there are none."""
+        drawn = [p for p in found if p.ty]
+        if drawn:
+            self.sections.append((heading, text, [self._add(plane(p, beside=drawn), p, steps=p.steps) for p in drawn]))
+
     def add_section(self, heading: str, text: str, charts: Sequence[tuple[Spec, Panel | None]]) -> None:
         """Charts under a heading, each with the panel that its points are of; nothing where there are none."""
         if charts:

@@ -1,0 +1,144 @@
+"""The lens' report: verdict first, then differences, dose–response, planes, outcomes, claims, and the design."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from ibprobe.errors import BadInput
+from ibprobe.lens import words
+from ibprobe.lens.charts import forest, responses, scatter
+from ibprobe.lens.compare import Comparison
+from ibprobe.lens.design import PLACEBO, Setting
+from ibprobe.lens.findings import Findings
+from ibprobe.lens.runs import SHIFTED, Run
+from ibprobe.lens.tables import heading, tables
+from ibprobe.record.rundir import load_run
+from ibprobe.show.cases import cases
+from ibprobe.show.page import Page
+from ibprobe.show.panels import Panel, panels
+from ibprobe.show.theme import Spec
+
+
+def write_report(found: Findings, path: str | Path) -> Path:
+    """Write what runs show, in the form that the path's ending asks for.
+
+    Args:
+        found: everything, from :func:`ibprobe.lens.findings.find`.
+        path: ``.html`` (one self-contained page), ``.md`` or ``.json``.
+
+    Returns:
+        The path.
+
+    Raises:
+        BadInput: another ending, or the file cannot be written.
+        MissingExtra: a page is asked for without the packages of the ``report`` extra.
+    """
+    target = Path(path)
+    if target.suffix not in _FORMS:
+        raise BadInput(f"{target}: expected a name that ends in {', '.join(_FORMS)}; got {target.suffix or 'none'!r}")
+    text = _FORMS[target.suffix](found)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")
+    except OSError as e:
+        raise BadInput(f"cannot write {target}: {e}") from e
+    return target
+
+
+def page(found: Findings) -> Page:
+    """What goes on the page."""
+    made = Page("The regularization lens", words.limits(found))
+    made.add_words(_verdict(found))
+    for factor in found.comparisons:
+        made.add_section(heading(factor), _FACTOR, [(spec, None) for spec in _of_factor(found, factor) if spec])
+    made.add_planes("Planes side by side", _PLANES, planes(found))
+    made.add_section("Across runs", _ACROSS, [(s, None) for s in _scatters(found) if s])
+    made.tables += tables(found)
+    return made
+
+
+_FACTOR = (
+    "Level minus baseline, paired by seed, with 95 % intervals. Full: found; hollow: no effect, or not decided. "
+    "Dashed: nothing, and what counts as nothing. At absolute noise the scale of activations counts too; at relative "
+    "noise it does not."
+)
+_PLANES = "The mean over seeds; all other factors at their baseline."
+_ACROSS = (
+    "One point a run, its colour the factor in which it differs from the baseline. What goes along causes nothing."
+)
+
+
+def _verdict(found: Findings) -> list[tuple[str, str, Sequence[str]]]:
+    said: dict[str, list[str]] = {}
+    for comparison in (c for name, of in found.comparisons.items() if name != PLACEBO for c in of):
+        said.setdefault(_decided(found, comparison), []).append(words.verdict(comparison, found))
+    placebo = [words.verdict(c, found) for c in found.comparisons.get(PLACEBO, ())]
+    counts = [f"{word}: {n}" for word in ("supported", "refuted", "not decided") if (n := _count(found, word))]
+    return [
+        ("What changes the layers", "good", said.get("changes", [])),
+        ("What does not", "neutral", said.get("nothing", [])),
+        ("Not decided", "doubt", said.get("not decided", [])),
+        ("Placebo", "neutral", [*placebo, *filter(None, [words.placebo(found)])]),
+        ("Robust and brittle", "neutral", [words.telling_words(found)]),
+        ("Claims", "neutral", [", ".join(counts)] if counts else []),
+        ("What is missing", "doubt", found.said),
+    ]
+
+
+def _decided(found: Findings, comparison: Comparison) -> str:
+    verdicts = {e.verdict for e in comparison.select("training", found.split, "I_XT").values()}
+    return "changes" if verdicts & {"more", "less"} else "nothing" if verdicts == {"no effect"} else "not decided"
+
+
+def _count(found: Findings, word: str) -> int:
+    return sum(claim.found == word for claim in found.claims)
+
+
+def _of_factor(found: Findings, factor: str) -> list[Spec]:
+    of = found.comparisons[factor]
+    specs = [
+        forest(of, "training", found.split, "I_XT", "I(X;T̃), relative noise"),
+        forest(of, "absolute", found.split, "I_XT", "I(X;T̃), absolute noise"),
+        forest(of, "training", "held_out", "I_TY", "I(T̃;Y), held-out rows"),
+        forest(of, "training", found.split, "I_XT_given_Y", "I(X;T̃|Y), relative noise"),
+    ]
+    if factor in found.doses:
+        specs.append(responses(found.doses[factor], found.split, ("I_XT", "I_XT_given_Y", "I_TY")))
+    return specs
+
+
+def planes(found: Findings) -> list[Panel]:
+    """The mean plane of the baseline and of each level, others at their baseline; on training rows."""
+    base, shown = found.baseline, []
+    wanted = [base, *({**base, c.factor: c.level} for of in found.comparisons.values() for c in of if c.factor in base)]
+    for settings in wanted:
+        runs = [run for run in found.runs if run.folder and not run.order and _has(run, settings)]
+        records = [(run.name, load_run(run.folder).select(split=found.split)) for run in runs if run.folder]
+        made = panels(cases([(name, r) for name, r in records if len(r)], average=len(records) > 1)) if records else []
+        shown += [_named(p, settings, base, len(runs)) for p in made]
+    return shown
+
+
+def _has(run: Run, settings: Mapping[str, Setting]) -> bool:
+    return all(run.settings.get(name) == level for name, level in settings.items())
+
+
+def _named(panel: Panel, settings: Mapping[str, Setting], base: Mapping[str, Setting], runs: int) -> Panel:
+    differs = ", ".join(f"{k} = {v}" for k, v in settings.items() if base[k] != v) or "baseline"
+    return Panel(
+        f"{differs} ({runs} seeds)", panel.split, panel.seeds, panel.xt, panel.ty, panel.records, panel.channel
+    )
+
+
+def _scatters(found: Findings) -> list[Spec]:
+    base = found.baseline
+    return [scatter(found.runs, found.split, q, SHIFTED, base) for q in ("fall", "I_XT_given_Y")]
+
+
+_FORMS: Mapping[str, Callable[[Findings], str]] = {
+    ".html": lambda found: page(found).html(),
+    ".md": lambda found: "\n".join(words.markdown(found)) + "\n",
+    ".json": lambda found: json.dumps(found.to_dict(), indent=1) + "\n",
+}
