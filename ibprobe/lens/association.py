@@ -1,7 +1,8 @@
-"""What goes along with what across runs: rank correlations, one a seed, and their interval."""
+"""What goes along with what across runs: rank correlations and their intervals."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
@@ -10,8 +11,6 @@ from typing import Literal
 from ibprobe.lens.effects import FALSE_DISCOVERIES, SEEDS_FOR_A_VERDICT, Effect, judged, paired
 from ibprobe.lens.runs import GAP, SHIFTED, Key, Run
 
-FEWEST_SETTINGS = 4
-"""A rank correlation of fewer points takes so few values that its mean over seeds says little."""
 RECORDS = ("I_XT", "I_XT_given_Y", "fall")
 
 Across = Literal["settings", "chance"]
@@ -19,18 +18,15 @@ Across = Literal["settings", "chance"]
 
 @dataclass(frozen=True, slots=True)
 class Association:
-    """Spearman's rank correlation of a record with an outcome.
-
-    Within each seed it is taken over the settings, so that no seed counts twice; the mean over seeds has Student's
-    interval. It is a correlation: what a setting does to both is in it.
-    """
+    """Spearman's rank correlation of a record with an outcome. It causes nothing: a setting may do both."""
 
     record: Key
     outcome: Key
     across: Across
-    """``settings``: of the values themselves; ``chance``: of what is left of them when each setting's mean is taken
-    away, so that no setting's effect is in it."""
+    """``settings``: of the means over seeds, one point a setting, so that it says something of other settings, too.
+    ``chance``: of what is left of each run without its setting's mean; one correlation a seed, averaged over seeds."""
     correlation: Effect
+    """Its ``seeds`` are the points of the first kind, the seeds of the second."""
 
 
 def associations(
@@ -45,61 +41,78 @@ def associations(
     Args:
         runs: of a design; those of the placebo are left out.
         split: rows that the records are of.
-        fewest: seeds without which there is no verdict.
+        fewest: seeds and settings without which there is no verdict.
         rate: expected share of false ones among those that are found, over the layers.
     """
     planned = [run for run in runs if not run.order]
-    records = [k for k in _keys(planned) if k.how == "training" and k.split == split and k.quantity in RECORDS]
-    found = []
-    for outcome in (k for k in _keys(planned) if k in (GAP, SHIFTED)):
+    keys = dict.fromkeys(key for run in planned for key in run.values)
+    found: list[Association] = []
+    for outcome in (key for key in (GAP, SHIFTED) if key in keys):
         for quantity in RECORDS:
-            of = [key for key in records if key.quantity == quantity]
-            for across in ("settings", "chance"):
-                raw = {key: paired(list(_by_seed(planned, key, outcome, across))) for key in of}
-                known = {key.layer: effect for key, effect in raw.items() if effect.seeds > 1}
-                verdicts = judged(known, fewest=fewest, rate=rate)
-                found += [
-                    Association(key, outcome, across, _clipped(verdicts[key.layer])) for key in of if key.layer in known
-                ]
+            of = [k for k in keys if (k.how, k.split, k.quantity) == ("training", split, quantity)]
+            for across in _KINDS:
+                found += _judged(planned, of, outcome, across, fewest, rate)
     return found
 
 
-def _clipped(e: Effect) -> Effect:
-    return replace(e, low=max(e.low, -1.0), high=min(e.high, 1.0))
+_KINDS: tuple[Across, ...] = ("settings", "chance")
+Points = Mapping[tuple[int, str], tuple[float, float]]
+"""Record and outcome by seed and settings."""
 
 
-def _keys(runs: Sequence[Run]) -> list[Key]:
-    return list(dict.fromkeys(key for run in runs for key in run.values))
+def _judged(
+    runs: Sequence[Run], of: Sequence[Key], outcome: Key, across: Across, fewest: int, rate: float
+) -> Iterator[Association]:
+    """One family: the layers of one record and outcome."""
+    raw: dict[Key, Effect] = {}
+    for key in of:
+        points = {
+            (run.seed, run.others("")): (run.values[key], run.values[outcome])
+            for run in runs
+            if key in run.values and outcome in run.values
+        }
+        enough = len({seed for seed, _ in points}) >= fewest
+        raw[key] = _over_settings(points) if across == "settings" else _over_chance(points)
+        raw[key] = raw[key] if enough else replace(raw[key], seeds=min(raw[key].seeds, fewest - 1))
+    verdicts = judged({key: e for key, e in raw.items() if e.seeds > 1}, fewest=fewest, rate=rate)
+    yield from (Association(key, outcome, across, verdicts[key]) for key in of if key in verdicts)
 
 
-def _by_seed(runs: Sequence[Run], record: Key, outcome: Key, across: str) -> Iterator[float]:
-    """One correlation a seed; none of a seed whose values are all the same."""
-    points = {
-        (run.seed, run.others("")): (run.values[record], run.values[outcome])
-        for run in runs
-        if record in run.values and outcome in run.values
-    }
-    if across == "chance":
-        points = _residuals(points)
-    for seed in sorted({seed for seed, _ in points}):
-        of = [pair for (s, _), pair in points.items() if s == seed]
-        if len(of) >= FEWEST_SETTINGS and all(len({pair[i] for pair in of}) > 1 for i in (0, 1)):
-            yield _spearman(*zip(*of, strict=True))
-
-
-def _residuals(points: Mapping[tuple[int, str], tuple[float, float]]) -> dict[tuple[int, str], tuple[float, float]]:
+def _over_settings(points: Points) -> Effect:
+    """Interval of Bonett and Wright (2000), p of Student's approximation."""
     of: dict[str, list[tuple[float, float]]] = {}
     for (_, settings), pair in points.items():
         of.setdefault(settings, []).append(pair)
-    means = {settings: (fmean(p[0] for p in pairs), fmean(p[1] for p in pairs)) for settings, pairs in of.items()}
-    return {
-        key: (pair[0] - means[key[1]][0], pair[1] - means[key[1]][1])
-        for key, pair in points.items()
-        if len(of[key[1]]) > 1
-    }
+    x, y = ([fmean(pair[i] for pair in pairs) for pairs in of.values()] for i in (0, 1))
+    if len(x) < _FEWEST_POINTS or len(set(x)) < 2 or len(set(y)) < 2:
+        return paired([])
+    rho, p = _spearman(x, y)
+    half = 1.96 * math.sqrt((1 + rho**2 / 2) / (len(x) - 3))
+    z = math.atanh(max(-1 + 1e-9, min(rho, 1 - 1e-9)))
+    return Effect(rho, math.tanh(z - half), math.tanh(z + half), 0, len(x), p)
 
 
-def _spearman(x: Sequence[float], y: Sequence[float]) -> float:
+_FEWEST_POINTS = 4
+"""Rank correlations of fewer points take a handful of values, and have no interval."""
+
+
+def _over_chance(points: Points) -> Effect:
+    of: dict[str, list[tuple[float, float]]] = {}
+    for (_, settings), pair in points.items():
+        of.setdefault(settings, []).append(pair)
+    # Of two seeds, one's residual is the other's with its sign turned.
+    means = {s: (fmean(p[0] for p in pairs), fmean(p[1] for p in pairs)) for s, pairs in of.items() if len(pairs) > 2}
+    by_seed: dict[int, list[tuple[float, float]]] = {}
+    for (seed, settings), pair in points.items():
+        if settings in means:
+            by_seed.setdefault(seed, []).append((pair[0] - means[settings][0], pair[1] - means[settings][1]))
+    usable = (list(zip(*pairs, strict=True)) for pairs in by_seed.values() if len(pairs) >= _FEWEST_POINTS)
+    effect = paired([_spearman(x, y)[0] for x, y in usable if len(set(x)) > 1 and len(set(y)) > 1])
+    return replace(effect, low=max(effect.low, -1.0), high=min(effect.high, 1.0))
+
+
+def _spearman(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
     from scipy.stats import spearmanr
 
-    return float(spearmanr(x, y).statistic)
+    found = spearmanr(x, y)
+    return float(found.statistic), float(found.pvalue)

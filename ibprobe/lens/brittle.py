@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from statistics import fmean
+from typing import Any
 
-from ibprobe.lens.effects import SEEDS_FOR_A_VERDICT, Effect, judged, paired
+import numpy as np
+
+from ibprobe.lens.effects import SEEDS_FOR_A_VERDICT, Effect, judged
 from ibprobe.lens.runs import HELD_OUT, SHIFTED, Key, Run
 
 EQUAL, DIFFERENT = 0.005, 0.02
 """Shares of rows: held-out accuracies that differ by less are equal, shifted ones that differ by more are different."""
+Array = np.ndarray[Any, np.dtype[Any]]
 RECORDS = ("I_XT", "I_TY", "I_XT_given_Y", "fall", "effective_rank")
 
 
@@ -19,68 +22,125 @@ RECORDS = ("I_XT", "I_TY", "I_XT_given_Y", "fall", "effective_rank")
 class Telling:
     """Whether a layer's record tells the robust run of a pair from the brittle one.
 
-    A share is of a seed's pairs; 0.5 tells nothing. Pairs are of one seed, so that no seed counts twice; shares of
-    seeds are averaged, with Student's interval.
+    Shares of pairs, less 0.5: at 0 a record tells nothing. Pairs are of one seed and two settings; settings are what is
+    independent, so intervals and p are from what is found when settings swap their records, all seeds alike.
     """
 
     pairs: int
     lower: Mapping[Key, Effect]
-    """Share of the pairs in which the robust run has the lower value, less 0.5."""
+    """Pairs in which the robust run has the lower value; their ``seeds`` are the settings that occur."""
     unseen: Effect
-    """The check: the record and the direction that tell most in all other seeds, tried on each seed in turn. Share of
-    its pairs that they get right, less 0.5."""
+    """The check: for each pair, the record and the direction that tell most among all pairs of other seeds and other
+    settings; pairs that these get right."""
     right: int
-    """Pairs of all seeds that the check got right."""
+    """How many those are; ties, and pairs without such others, count half."""
     chosen: Key
-    """The record that is chosen when all seeds are seen."""
+    """The record that is chosen when all pairs are seen."""
 
     @property
     def tells(self) -> bool | None:
-        """Whether some record tells them apart in seeds that did not choose it; None: not decided."""
+        """Whether some record tells pairs apart that did not choose it; None: not decided."""
         return {"more": True, "less": False, "no effect": False}.get(self.unseen.verdict)
 
 
 def telling(runs: Sequence[Run], *, fewest: int = SEEDS_FOR_A_VERDICT) -> Telling | None:
-    """Look for records that tell pairs apart; None where no two seeds have a pair.
+    """Look for records that tell pairs apart; None where there are no pairs of four settings or more.
 
     Args:
         runs: of a design, with accuracies on shifted rows.
-        fewest: seeds with a pair without which there is no verdict.
+        fewest: settings and seeds in pairs without which there is no verdict.
     """
-    pairs = _pairs(runs)
-    common = set.intersection(*(set(run.values) for run in runs)) if runs else set()
-    keys = sorted(k for k in common if k.how == "training" and k.quantity in RECORDS)
-    if len(pairs) < 2 or not keys:
+    told = [run for run in runs if HELD_OUT in run.values and SHIFTED in run.values and not run.order]
+    pairs = _pairs(told)
+    keys = list(dict.fromkeys(k for r in told for k in r.values if k.how == "training" and k.quantity in RECORDS))
+    occurring = {run.others("") for pair in pairs for run in pair}
+    if len(occurring) < _FEWEST_SETTINGS or not keys:
         return None
-    shares = {key: {seed: _share_lower(of, key) - 0.5 for seed, of in pairs.items()} for key in keys}
-    lower = judged({k: paired(list(of.values())) for k, of in shares.items()}, fewest=fewest)
-    unseen = {}
-    for seed in pairs:
-        key, sign = _choice(shares, [other for other in pairs if other != seed])
-        unseen[seed] = sign * shares[key][seed]
-    right = round(sum((share + 0.5) * len(pairs[seed]) for seed, share in unseen.items()))
-    check = judged({"": paired(list(unseen.values()))}, fewest=fewest, negligible=0.1)[""]
-    return Telling(sum(map(len, pairs.values())), lower, check, right, _choice(shares, list(pairs))[0])
+    table = _Table.of(told, pairs, keys)
+    scores = table.scores(np.arange(len(table.settings)))
+    unseen = _unseen(scores, table.others)
+    draw = np.random.default_rng(0)
+    null = [table.scores(draw.permutation(len(table.settings))) for _ in range(_DRAWS)]
+    units = min(len(occurring), len({robust.seed for robust, _ in pairs}))
+    lower = _against(scores.mean(1), np.array([s.mean(1) for s in null]), units)
+    check = _against(unseen.mean(keepdims=True), np.array([[_unseen(s, table.others).mean()] for s in null]), units)
+    return Telling(
+        len(pairs),
+        judged(dict(zip(keys, lower, strict=True)), fewest=fewest),
+        judged({"": check[0]}, fewest=fewest, negligible=0.1)[""],
+        round(float((unseen + 0.5).sum())),
+        keys[int(np.abs(scores.mean(1)).argmax())],
+    )
 
 
-def _pairs(runs: Sequence[Run]) -> dict[int, list[tuple[Run, Run]]]:
-    """By seed, the robust run of each pair first."""
-    found: dict[int, list[tuple[Run, Run]]] = {}
-    told = [run for run in runs if HELD_OUT in run.values and SHIFTED in run.values]
-    for a, b in combinations(told, 2):
+_FEWEST_SETTINGS, _DRAWS = 4, 499
+
+
+def _pairs(runs: Sequence[Run]) -> list[tuple[Run, Run]]:
+    """The robust run of each pair first."""
+    found = []
+    for a, b in combinations(runs, 2):
         apart = a.values[SHIFTED] - b.values[SHIFTED]
         if a.seed == b.seed and abs(a.values[HELD_OUT] - b.values[HELD_OUT]) <= EQUAL and abs(apart) >= DIFFERENT:
-            found.setdefault(a.seed, []).append((a, b) if apart > 0 else (b, a))
+            found.append((a, b) if apart > 0 else (b, a))
     return found
 
 
-def _share_lower(pairs: Sequence[tuple[Run, Run]], key: Key) -> float:
-    """Ties count half."""
-    apart = [brittle.values[key] - robust.values[key] for robust, brittle in pairs]
-    return fmean(1.0 if d > 0 else 0.5 if d == 0 else 0.0 for d in apart)
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """Records by key, seed and setting, and the pairs as indices into them."""
+
+    settings: Sequence[str]
+    values: Array
+    seed: Array
+    robust: Array
+    brittle: Array
+
+    @classmethod
+    def of(cls, runs: Sequence[Run], pairs: Sequence[tuple[Run, Run]], keys: Sequence[Key]) -> _Table:
+        seeds, settings = sorted({run.seed for run in runs}), sorted({run.others("") for run in runs})
+        values = np.full((len(keys), len(seeds), len(settings)), np.nan)
+        for run in runs:
+            at = seeds.index(run.seed), settings.index(run.others(""))
+            values[:, at[0], at[1]] = [run.values.get(key, np.nan) for key in keys]
+        robust, brittle = (np.array([settings.index(pair[i].others("")) for pair in pairs]) for i in (0, 1))
+        return cls(settings, values, np.array([seeds.index(a.seed) for a, _ in pairs]), robust, brittle)
+
+    def scores(self, order: Array) -> Array:
+        """0.5 where the robust run has the lower value, −0.5 where it has the higher one, 0 where neither is known.
+
+        Args:
+            order: whose record each setting gets.
+
+        Returns:
+            (keys, pairs).
+        """
+        robust, brittle = (self.values[:, self.seed, order[of]] for of in (self.robust, self.brittle))
+        scores: Array = np.nan_to_num(0.5 * np.sign(brittle - robust))
+        return scores
+
+    @property
+    def others(self) -> Array:
+        """Which pairs share neither seed nor setting; (pairs, pairs)."""
+        ends = np.stack([self.robust, self.brittle], 1)
+        share = (ends[:, None, :, None] == ends[None, :, None, :]).any((2, 3))
+        others: Array = (~share & (self.seed[:, None] != self.seed)).astype(float)
+        return others
 
 
-def _choice(shares: Mapping[Key, Mapping[int, float]], seeds: Sequence[int]) -> tuple[Key, float]:
-    means = {key: fmean(of[seed] for seed in seeds) for key, of in shares.items()}
-    best = max(means, key=lambda key: abs(means[key]))
-    return best, 1.0 if means[best] > 0 else -1.0
+def _unseen(scores: Array, others: Array) -> Array:
+    """Each pair's score by the record and the direction that its others choose; (pairs,)."""
+    sums = scores @ others
+    best = np.abs(sums).argmax(0)
+    each = np.arange(len(best))
+    return np.asarray(np.sign(sums[best, each]) * scores[best, each])
+
+
+def _against(observed: Array, null: Array, units: int) -> list[Effect]:
+    """Effects with an interval as wide as chance is, and the share of chance that is as large; one a column."""
+    half = np.quantile(np.abs(null), 0.95, axis=0)
+    p = (1 + (np.abs(null) >= np.abs(observed)).sum(0)) / (1 + len(null))
+    return [
+        Effect(mean, mean - width, mean + width, 0, units, of)
+        for mean, width, of in zip(observed.tolist(), half.tolist(), p.tolist(), strict=True)
+    ]
