@@ -63,12 +63,16 @@ _ABSENT: _Answer = ("not in this design", "")
 def _decided(effects: Mapping[str, Effect], direction: Direction) -> _Answer:
     words = [e.verdict for e in effects.values()]
     with_it, against = words.count(direction), words.count("less" if direction == "more" else "more")
-    numbers = "; ".join(f"{layer} {e.shown()}: {e.verdict}" for layer, e in effects.items())
+    numbers = "; ".join(f"{layer} {_told(e)}" for layer, e in effects.items())
     if with_it and not against:
         return "supported", numbers
     if (against and not with_it) or (words and set(words) == {"no effect"}):
         return "refuted", numbers
     return "not decided", ("layers disagree; " if with_it and against else "") + numbers
+
+
+def _told(e: Effect) -> str:
+    return e.shown() + ("" if e.verdict == "not decided" else f": {e.verdict}")
 
 
 def _moves(factors: Sequence[str], quantity: str, direction: Direction, how: str = "training", on: str = "") -> _Test:
@@ -142,7 +146,7 @@ def _tells(evidence: Evidence) -> _Answer:
     found = evidence.telling
     if found is None:
         return _ABSENT
-    numbers = f"right in {found.right} of {found.pairs} pairs"
+    numbers = f"right in {found.right} of {found.pairs} pairs; share less a half {found.unseen.shown()}"
     if found.tells is None:
         return "not decided", numbers
     return ("supported" if found.tells else "refuted"), numbers
@@ -208,7 +212,7 @@ _CLAIMS: Sequence[tuple[str, str, _Test]] = (
     ),
     (
         "Of two models of equal validation accuracy, the representation tells which is brittle.",
-        "In seeds that did not choose it, some layer's record does.",
+        "Among pairs whose seeds and settings did not choose it, some layer's record does.",
         _tells,
     ),
 )

@@ -10,6 +10,8 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ibprobe.errors import MissingExtra
+
 
 @click.group()
 def lens() -> None:
@@ -22,13 +24,16 @@ def lens() -> None:
 @click.option("--jobs", type=click.IntRange(1), help="Processes at a time [default: one for each two cores].")
 @click.option("--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True)
 def lens_run(spec: Path, out: Path, jobs: int | None, engine: Literal["local", "ray"]) -> None:
-    """Run what is missing of the design in SPEC.toml, then compare each factor's levels.
+    """Run what is missing of the design in SPEC.toml, then write what it shows: lens.md, lens.json, lens.html.
 
     Runs that are finished are not run again: stop it at any time and give the same command once more.
     """
     from ibprobe.lens.design import read_design
     from ibprobe.lens.engine import Done, run_design
+    from ibprobe.lens.findings import find
+    from ibprobe.lens.report import write_report
     from ibprobe.lens.watch import Measuring
+    from ibprobe.lens.words import limits, verdicts
 
     sys.path.insert(0, str(Path.cwd()))  # a training function may lie beside the design
     design, measure = read_design(spec)
@@ -46,7 +51,13 @@ def lens_run(spec: Path, out: Path, jobs: int | None, engine: Literal["local", "
         bar.update(task, completed=whole)
     failed = sum(bool(done.failed) for done in ended)
     click.echo(f"{len(ended) - failed} runs done now, {failed} failed, {whole - len(ended)} were there: {out}\n")
-    _say_comparisons((out,), None, None)
+    found = find([out])
+    click.echo("\n".join([*verdicts(found), "", limits(found)]))
+    for name in ("lens.md", "lens.json", "lens.html"):
+        try:
+            click.echo(write_report(found, out / name))
+        except MissingExtra as e:
+            click.echo(f"no {name}: {e}")
     sys.exit(1 if failed else 0)
 
 

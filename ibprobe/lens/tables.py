@@ -26,12 +26,17 @@ def _claims(found: Findings) -> Table:
 
 
 def _associations(found: Findings) -> list[Table]:
-    rows = tuple(Line(tuple(map(Cell, words.association_cells(a)))) for a in found.associations)
+    by_name = words.associations(found)
+    layers = tuple(dict.fromkeys(layer for _, of in by_name for layer in of))
+    rows = [
+        Line((Cell(name), *(Cell(words.association_cell(of.get(layer)), number=True) for layer in layers)))
+        for name, of in by_name
+    ]
     text = (
-        "Spearman's rank correlation, one a seed, its mean over seeds. Over settings, what a setting does to both is "
-        "in it; over chance within a setting, it is not. A correlation, no cause."
+        "Spearman's rank correlation with its 95 % interval. Over settings: of means over seeds, one point a setting. "
+        "Over chance: of what is left of each run without its setting's mean. A correlation, no cause."
     )
-    return [Table("associations", "What goes along with what", words.ASSOCIATIONS, rows, text)] if rows else []
+    return [Table("associations", "What goes along with what", ("", *layers), tuple(rows), text)] if rows else []
 
 
 def _effects(found: Findings) -> list[Table]:

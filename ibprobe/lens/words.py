@@ -9,7 +9,7 @@ from ibprobe.lens.brittle import DIFFERENT, EQUAL
 from ibprobe.lens.charts import NAMES
 from ibprobe.lens.compare import Comparison
 from ibprobe.lens.design import PLACEBO
-from ibprobe.lens.effects import FALSE_DISCOVERIES, Effect
+from ibprobe.lens.effects import FALSE_DISCOVERIES, Effect, Verdict
 from ibprobe.lens.findings import Findings
 from ibprobe.lens.runs import GAP
 
@@ -38,7 +38,9 @@ def verdict(comparison: Comparison, found: Findings) -> str:
     return f"{title_of(comparison)}: {'; '.join(parts)}{_scale(comparison, found.split)}"
 
 
-_SHOWN = {"less": "less of X", "more": "more of X", "no effect": "no effect", "not decided": "not decided"}
+_SHOWN: Mapping[Verdict, str] = {
+    "less": "less of X", "more": "more of X", "no effect": "no effect", "not decided": "not decided",
+}  # fmt: skip
 
 
 def _largest(effects: Mapping[str, Effect]) -> str:
@@ -81,13 +83,26 @@ def telling_words(found: Findings) -> str:
             f"No two seeds have a pair of runs with held-out accuracies within {EQUAL:.1%} and shifted ones at least "
             f"{DIFFERENT:.0%} apart"
         )
+    if told.unseen.seeds < found.fewest:
+        return (
+            f"Not decided whether records tell robust runs from brittle ones: {told.pairs} pairs of runs with equal "
+            f"held-out accuracies are of too few seeds or settings ({found.fewest} of each are asked for)"
+        )
     word = {True: "Records tell", False: "Records do not tell", None: "Not decided whether records tell"}[told.tells]
     key, share = told.chosen, told.unseen
     return (
-        f"{word} the robust run from the brittle one in seeds that did not choose the record: right in {told.right} of "
-        f"{told.pairs} pairs; share less a half {share.shown()} over {share.seeds} seeds. Chosen from all seeds: "
+        f"{word} the robust run from the brittle one where neither seed nor settings chose the record: right in "
+        f"{told.right} of {told.pairs} pairs, share less a half {share.shown()}. Chosen from all pairs: "
         f"{NAMES.get(key.quantity, key.quantity)} of {key.layer}, {key.split.replace('_', ' ')} rows"
     )
+
+
+def verdicts(found: Findings, factors: Sequence[str] = ()) -> Iterator[str]:
+    """One line a level, then what is of all runs together."""
+    for name in factors or found.comparisons:
+        yield from (f"- {verdict(c, found)}" for c in found.comparisons[name])
+    if not factors:
+        yield from (f"- {text}" for text in (placebo(found), telling_words(found)) if text)
 
 
 def markdown(found: Findings, factors: Sequence[str] = ()) -> Iterator[str]:
@@ -98,9 +113,7 @@ def markdown(found: Findings, factors: Sequence[str] = ()) -> Iterator[str]:
         factors: only these, without what is of all factors together.
     """
     comparisons = [c for name in (factors or found.comparisons) for c in found.comparisons[name]]
-    yield from (f"- {verdict(c, found)}" for c in comparisons)
-    if not factors:
-        yield from (f"- {text}" for text in (placebo(found), telling_words(found)) if text)
+    yield from verdicts(found, factors)
     for comparison in comparisons:
         yield from ("", f"### {title_of(comparison)[0].upper()}{title_of(comparison)[1:]}", "")
         yield from _rows("layer", columns(comparison, found.split))
@@ -173,23 +186,36 @@ def _outcomes(comparison: Comparison) -> Iterator[str]:
     yield from (f"| {name} | {cell(e, 3)} |" for name, e in of_run.items())
 
 
-def association_cells(a: Association) -> tuple[str, ...]:
-    """One row of the table of associations."""
-    outcome = "generalisation gap" if a.outcome == GAP else "accuracy, shifted rows"
-    word = {"more": "rises with it", "less": "falls with it"}.get(a.correlation.verdict, a.correlation.verdict)
-    across = "settings" if a.across == "settings" else "chance within a setting"
-    return (NAMES[a.record.quantity], a.record.layer, outcome, across, a.correlation.shown(), word)
+def associations(found: Findings) -> list[tuple[str, dict[str, Association]]]:
+    """One row a record, outcome and way of looking across runs, with its layers."""
+    rows: dict[str, dict[str, Association]] = {}
+    for a in found.associations:
+        outcome = "generalisation gap" if a.outcome == GAP else "accuracy on shifted rows"
+        across = "over settings" if a.across == "settings" else "over chance within a setting"
+        rows.setdefault(f"{NAMES[a.record.quantity]} and {outcome}, {across}", {})[a.record.layer] = a
+    return list(rows.items())
 
 
-ASSOCIATIONS = ("record", "layer", "outcome", "over", "rank correlation, 95 %", "verdict")
+def association_cell(a: Association | None) -> str:
+    """A rank correlation in a table."""
+    if a is None:
+        return "–"
+    word = {"more": ": rises with it", "less": ": falls with it", "not decided": ""}[a.correlation.verdict]
+    return f"{a.correlation.shown()}{word}"
+
+
 CLAIMS = ("what is said", "what would be seen", "found", "numbers, nats")
 
 
 def _associations(found: Findings) -> Iterator[str]:
-    if found.associations:
-        yield from ("", "### What goes along with what", "", "| " + " | ".join(ASSOCIATIONS) + " |", "| --- " * 6 + "|")
-    for a in found.associations:
-        yield "| " + " | ".join(text.replace("|", "\\|") for text in association_cells(a)) + " |"
+    rows = associations(found)
+    layers = list(dict.fromkeys(layer for _, of in rows for layer in of))
+    if rows:
+        yield from ("", "### What goes along with what", "", "Rank correlations, 95 %.", "")
+        yield from ("| | " + " | ".join(layers) + " |", "| --- |" + " ---: |" * len(layers))
+    for name, of in rows:
+        cells = (association_cell(of.get(layer)) for layer in layers)
+        yield "| " + " | ".join([name.replace("|", "\\|"), *cells]) + " |"
 
 
 def _claims(found: Findings) -> Iterator[str]:
