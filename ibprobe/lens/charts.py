@@ -55,11 +55,16 @@ def forest(comparisons: Sequence[Comparison], how: str, split: str, quantity: st
         "opacity": 1,
         "tooltip": {"expr": _TOLD},
     }
+    parts = {True: [r for r in rows if r["found"]], False: [r for r in rows if not r["found"]]}
     marks: list[Spec] = [
-        {"transform": [{"filter": f"datum.found == {str(found).lower()}"}], "mark": {**point, "filled": found},
-         "encoding": {**y, "x": {"field": "mean", **x}, "shape": shape}}
-        for found in (True, False)
-    ]  # fmt: skip
+        {
+            "data": {"values": part},
+            "mark": {**point, "filled": full},
+            "encoding": {**y, "x": {"field": "mean", **x}, "shape": shape},
+        }
+        for full, part in parts.items()
+        if part
+    ]
     return {
         "title": title,
         "width": WIDTH,

@@ -76,15 +76,18 @@ def lens_compare(runs: tuple[Path, ...], factor: str | None, baseline: str | Non
     "-o", "--out", "outs", multiple=True, type=click.Path(path_type=Path), default=[Path("lens.html")],
     show_default=True, help=".html, .md or .json; may be repeated.",
 )  # fmt: skip
-def lens_report(runs: tuple[Path, ...], outs: tuple[Path, ...]) -> None:
+@click.option("--svg", type=click.Path(path_type=Path), help="Folder for the charts as files of their own.")
+def lens_report(runs: tuple[Path, ...], outs: tuple[Path, ...], svg: Path | None) -> None:
     """Write what the runs in DIR show: verdicts, differences, dose–response, planes, claims."""
     from ibprobe.lens.findings import find
-    from ibprobe.lens.report import write_report
+    from ibprobe.lens.report import pictures, write_report
+    from ibprobe.show.pictures import write_pictures
 
     with Console(stderr=True).status("reading") as status:
         found = find(runs)
         status.update("drawing")
         written = [write_report(found, out) for out in outs]
+        written += write_pictures(pictures(found), svg, "svg") if svg else []
     for path in written:
         click.echo(f"{path} ({path.stat().st_size / 1000:,.0f} kB)")
 

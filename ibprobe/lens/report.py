@@ -14,8 +14,9 @@ from ibprobe.lens.design import PLACEBO, Setting
 from ibprobe.lens.findings import Findings
 from ibprobe.lens.runs import SHIFTED, Run
 from ibprobe.lens.tables import heading, tables
+from ibprobe.record.records import Records
 from ibprobe.record.rundir import load_run
-from ibprobe.show.cases import cases
+from ibprobe.show.cases import Case, averaged
 from ibprobe.show.page import Page
 from ibprobe.show.panels import Panel, panels
 from ibprobe.show.theme import Spec
@@ -52,9 +53,9 @@ def page(found: Findings) -> Page:
     made = Page("The regularization lens", words.limits(found))
     made.add_words(_verdict(found))
     for factor in found.comparisons:
-        made.add_section(heading(factor), _FACTOR, [(spec, None) for spec in _of_factor(found, factor) if spec])
+        made.add_section(heading(factor), _FACTOR, [(spec, None) for spec in _of_factor(found, factor).values()])
     made.add_planes("Planes side by side", _PLANES, planes(found))
-    made.add_section("Across runs", _ACROSS, [(s, None) for s in _scatters(found) if s])
+    made.add_section("Across runs", _ACROSS, [(spec, None) for spec in _scatters(found).values()])
     made.tables += tables(found)
     return made
 
@@ -96,17 +97,23 @@ def _count(found: Findings, word: str) -> int:
     return sum(claim.found == word for claim in found.claims)
 
 
-def _of_factor(found: Findings, factor: str) -> list[Spec]:
-    of = found.comparisons[factor]
-    specs = [
-        forest(of, "training", found.split, "I_XT", "I(X;T̃), relative noise"),
-        forest(of, "absolute", found.split, "I_XT", "I(X;T̃), absolute noise"),
-        forest(of, "training", "held_out", "I_TY", "I(T̃;Y), held-out rows"),
-        forest(of, "training", found.split, "I_XT_given_Y", "I(X;T̃|Y), relative noise"),
-    ]
+def pictures(found: Findings) -> dict[str, Spec]:
+    """All charts but the planes by file name, as specifications that stand alone."""
+    of = {f"{factor}-{name}": s for factor in found.comparisons for name, s in _of_factor(found, factor).items()}
+    return of | _scatters(found)
+
+
+def _of_factor(found: Findings, factor: str) -> dict[str, Spec]:
+    of, split = found.comparisons[factor], found.split
+    specs = {
+        "relative": forest(of, "training", split, "I_XT", "I(X;T̃), relative noise"),
+        "absolute": forest(of, "absolute", split, "I_XT", "I(X;T̃), absolute noise"),
+        "target": forest(of, "training", "held_out", "I_TY", "I(T̃;Y), held-out rows"),
+        "given-target": forest(of, "training", split, "I_XT_given_Y", "I(X;T̃|Y), relative noise"),
+    }
     if factor in found.doses:
-        specs.append(responses(found.doses[factor], found.split, ("I_XT", "I_XT_given_Y", "I_TY")))
-    return specs
+        specs["levels"] = responses(found.doses[factor], split, ("I_XT", "I_XT_given_Y", "I_TY"))
+    return {name: spec for name, spec in specs.items() if spec}
 
 
 def planes(found: Findings) -> list[Panel]:
@@ -115,9 +122,10 @@ def planes(found: Findings) -> list[Panel]:
     wanted = [base, *({**base, c.factor: c.level} for of in found.comparisons.values() for c in of if c.factor in base)]
     for settings in wanted:
         runs = [run for run in found.runs if run.folder and not run.order and _has(run, settings)]
-        records = [(run.name, load_run(run.folder).select(split=found.split)) for run in runs if run.folder]
-        made = panels(cases([(name, r) for name, r in records if len(r)], average=len(records) > 1)) if records else []
-        shown += [_named(p, settings, base, len(runs)) for p in made]
+        records = [load_run(run.folder).select(split=found.split) for run in runs if run.folder]
+        differs = ", ".join(f"{k} = {v}" for k, v in settings.items() if base[k] != v) or "baseline"
+        mean = averaged(records) if len(records) > 1 else records[0] if records else Records()
+        shown += panels([Case(f"{differs} ({len(runs)} seeds)", mean, tuple(run.name for run in runs))])
     return shown
 
 
@@ -125,16 +133,10 @@ def _has(run: Run, settings: Mapping[str, Setting]) -> bool:
     return all(run.settings.get(name) == level for name, level in settings.items())
 
 
-def _named(panel: Panel, settings: Mapping[str, Setting], base: Mapping[str, Setting], runs: int) -> Panel:
-    differs = ", ".join(f"{k} = {v}" for k, v in settings.items() if base[k] != v) or "baseline"
-    return Panel(
-        f"{differs} ({runs} seeds)", panel.split, panel.seeds, panel.xt, panel.ty, panel.records, panel.channel
-    )
-
-
-def _scatters(found: Findings) -> list[Spec]:
-    base = found.baseline
-    return [scatter(found.runs, found.split, q, SHIFTED, base) for q in ("fall", "I_XT_given_Y")]
+def _scatters(found: Findings) -> dict[str, Spec]:
+    of = {"fall": "fall", "given-target": "I_XT_given_Y"}
+    specs = {f"shifted-{name}": scatter(found.runs, found.split, q, SHIFTED, found.baseline) for name, q in of.items()}
+    return {name: spec for name, spec in specs.items() if spec}
 
 
 _FORMS: Mapping[str, Callable[[Findings], str]] = {

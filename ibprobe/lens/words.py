@@ -204,7 +204,7 @@ def association_cell(a: Association | None) -> str:
     return f"{a.correlation.shown()}{word}"
 
 
-CLAIMS = ("what is said", "what would be seen", "found", "numbers, nats")
+CLAIMS = ("what is said", "what would be seen", "found", "numbers (nats; of what goes along, rank correlations)")
 
 
 def _associations(found: Findings) -> Iterator[str]:

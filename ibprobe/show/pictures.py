@@ -64,9 +64,24 @@ def save_pictures(
         BadInput: there is nothing to draw, or the folder cannot be written.
         MissingExtra: vl-convert-python is not installed.
     """
-    made = {name: rendered(themed(spec, look), kind) for name, spec in pictures(runs, average=average).items()}
+    return write_pictures(pictures(runs, average=average), folder, kind, look=look)
+
+
+def write_pictures(specs: Mapping[str, Spec], folder: str | Path, kind: Kind, *, look: Look = "light") -> list[Path]:
+    """Write specifications as files.
+
+    Args:
+        specs: by file name, without its ending.
+        folder: where; it is created.
+        kind: ``png`` or ``svg``.
+        look: ``light`` or ``dark``.
+
+    Raises:
+        BadInput: the folder cannot be written.
+        MissingExtra: vl-convert-python is not installed.
+    """
     target = Path(folder)
-    written = {target / f"{name}.{kind}": drawn for name, drawn in made.items()}
+    written = {target / f"{name}.{kind}": rendered(themed(spec, look), kind) for name, spec in specs.items()}
     try:
         target.mkdir(parents=True, exist_ok=True)
         for path, drawn in written.items():
