@@ -17,7 +17,7 @@ Every = str | int | Callable[[int], bool]
 _PER_DECADE = 12
 _CRITICS_TO_SNAPSHOT = 20.0
 """What critics cost, in snapshots without them, until they have run once."""
-_SEEN = 0.9
+_SEEN = 0.75
 """Part of a budget that is spent; the rest is for what no clock of ours sees: calls of hooks, caches that are cold."""
 
 
