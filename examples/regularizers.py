@@ -29,13 +29,14 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=8)
     parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--images", type=int, default=10_000)
+    parser.add_argument("--rows", type=int, default=1024)
     parser.add_argument("--jobs", type=int, help="processes at a time")
     options = parser.parse_args()
 
     def told(done: Done, left: int) -> None:
         print(f"{left} left; {done.name}{f' failed: {done.failed}' if done.failed else ''}", flush=True)
 
-    measuring = Measuring(shifts=("noise", "translation", "brightness", "occlusion"))
+    measuring = Measuring(rows=options.rows, shifts=("noise", "translation", "brightness", "occlusion"))
     fixed = {"root": str(options.root.resolve()), "epochs": options.epochs, "images": options.images}
     for activation in ("relu", "tanh"):
         design = Design(

@@ -100,6 +100,15 @@ def test_the_articles_table_comes_with_brackets(reference_data: Path) -> None:
     assert line.startswith("guards broken: 0;")
 
 
+@pytest.mark.slow
+def test_regularizers_are_compared_with_both_activations(reference_data: Path, tmp_path: Path) -> None:
+    given = {"root": reference_data, "out": tmp_path, "seeds": 2, "epochs": 1, "images": 300, "rows": 64, "jobs": 1}
+    last_line("regularizers.py", *(word for name, value in given.items() for word in (f"--{name}", value)))
+    for activation in ("relu", "tanh"):
+        assert len(list((tmp_path / activation / "runs").iterdir())) == 2 * 10
+        assert "not decided, for 2 seeds are too few" in (tmp_path / activation / "lens.md").read_text(encoding="utf-8")
+
+
 def test_the_readme_starts_with_the_quickstart() -> None:
     first = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert first

@@ -6,9 +6,14 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from lens.planted import design, key
 from show.scenes import training_run
 
+from ibprobe.lens import findings
+from ibprobe.lens import write_report as write_lens
+from ibprobe.lens.runs import HELD_OUT, SHIFTED
 from ibprobe.show.report import write_report
 
 playwright = pytest.importorskip("playwright.sync_api")
@@ -159,3 +164,16 @@ def test_fifty_layers_at_two_hundred_snapshots_are_all_drawn(browser, many):
     assert reader.count() == 50 * 200
     assert many.stat().st_size < 5e6
     assert reader.complaints == []
+
+
+def test_the_lens_is_drawn_whole_in_both_looks_without_a_complaint(browser, tmp_path):
+    runs = design(np.random.default_rng(1), effect=-0.4)
+    for number, run in enumerate(runs):
+        run.values |= {HELD_OUT: 0.9, SHIFTED: 0.5 + 0.01 * number, key("late", "fall"): 0.1 * number}
+    for look in ("light", "dark"):
+        reader = Reader(browser, write_lens(findings(runs), tmp_path / "lens.html"), look)
+        reader.scroll_through()
+        assert reader.page.locator("figure canvas").count() == reader.page.locator("figure").count() == 4
+        assert "dropout = 0.5 against 0.0: less of X in early, middle, late" in reader.page.inner_text("dl")
+        assert reader.complaints == []
+        reader.keep(f"lens-{look}")
