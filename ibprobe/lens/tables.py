@@ -57,7 +57,7 @@ def _effects(found: Findings) -> list[Table]:
             for layer in dict.fromkeys(layer for _, effects in by_name for layer in effects)
         ]
         head = ("level", "layer", *(name.replace("\\", "") for name in names))
-        made.append(Table(f"effects-{factor}", f"Differences, {heading(factor)}", head, tuple(rows), "Nats."))
+        made.append(Table(f"effects-{factor}", f"Differences, {heading(factor)}", head, tuple(rows)))
     return made
 
 
@@ -74,7 +74,7 @@ def _outcomes(found: Findings) -> Table:
     rows = [
         Line((Cell(words.title_of(c)), Cell(name), _cell(e, 3))) for c in of for name, e in words.outcomes(c).items()
     ]
-    return Table("outcomes", "Accuracy", ("level", "of", "difference, share of rows"), tuple(rows))
+    return Table("outcomes", "Accuracies and weights", ("level", "of", "difference"), tuple(rows))
 
 
 def _design(found: Findings) -> Table:

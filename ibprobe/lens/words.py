@@ -11,7 +11,7 @@ from ibprobe.lens.compare import Comparison
 from ibprobe.lens.design import PLACEBO
 from ibprobe.lens.effects import FALSE_DISCOVERIES, Effect, Verdict
 from ibprobe.lens.findings import Findings
-from ibprobe.lens.runs import GAP
+from ibprobe.lens.runs import GAP, Key
 
 Column = tuple[str, dict[str, Effect]]
 
@@ -131,12 +131,14 @@ def markdown(found: Findings, factors: Sequence[str] = ()) -> Iterator[str]:
 def columns(comparison: Comparison, split: str) -> list[Column]:
     """The effects that a table shows, by layer."""
     of = (
-        ("I(X;T̃)", "training", split, "I_XT"),
-        ("at absolute noise", "absolute", split, "I_XT"),
-        ("masks drawn", "sampled", split, "I_XT"),
-        ("I(T̃;Y), held out", "training", "held_out", "I_TY"),
-        ("I(X;T̃\\|Y)", "training", split, "I_XT_given_Y"),
-        ("fall from the peak", "training", split, "fall"),
+        ("I(X;T̃), nats", "training", split, "I_XT"),
+        ("at absolute noise, nats", "absolute", split, "I_XT"),
+        ("masks drawn, nats", "sampled", split, "I_XT"),
+        ("I(T̃;Y) held out, nats", "training", "held_out", "I_TY"),
+        ("I(X;T̃\\|Y), nats", "training", split, "I_XT_given_Y"),
+        ("fall from the peak, nats", "training", split, "fall"),
+        ("spread √tr Cov(T)", "training", split, "r"),
+        ("effective rank", "training", split, "effective_rank"),
     )
     return [(name, effects) for name, *what in of if (effects := comparison.select(*what))]
 
@@ -149,13 +151,14 @@ def slopes(found: Findings, factor: str) -> list[Column]:
         effects = {
             k.layer: e for k, e in of.items() if (k.how, k.split, k.quantity) == ("training", found.split, quantity)
         }
-        made += [(NAMES[quantity].replace("|", "\\|"), effects)] if effects else []
+        name = NAMES[quantity].replace("|", "\\|")
+        made += [(f"{name}, nats", effects)] if effects else []
     return made
 
 
 def _rows(head: str, of: Sequence[Column]) -> Iterator[str]:
     layers = dict.fromkeys(layer for _, effects in of for layer in effects)
-    yield f"| {head} | " + " | ".join(f"{name}, nats" for name, _ in of) + " |"
+    yield f"| {head} | " + " | ".join(name for name, _ in of) + " |"
     yield "| --- |" + " ---: |" * len(of)
     for layer in layers:
         yield (
@@ -170,13 +173,18 @@ def cell(e: Effect, digits: int = 2) -> str:
 
 
 def outcomes(comparison: Comparison) -> dict[str, Effect]:
-    """Effects on accuracies and the gap, by what they are called."""
+    """Effects on accuracies, the gap and the norms of weights, by what they are called."""
     named = {}
     for key, e in comparison.effects.items():
-        if key.how == "outcome" and key.quantity in ("accuracy", "gap"):
-            rows = f"accuracy, {key.split.replace('_', ' ')} rows"
-            named["generalisation gap" if key.quantity == "gap" else rows] = e
+        if key.how == "outcome":
+            named[_outcome_name(key)] = e
     return named
+
+
+def _outcome_name(key: Key) -> str:
+    if key.quantity == "norm":
+        return f"norm of {key.layer}"
+    return "generalisation gap" if key.quantity == "gap" else f"accuracy, {key.split.replace('_', ' ')} rows"
 
 
 def _outcomes(comparison: Comparison) -> Iterator[str]:

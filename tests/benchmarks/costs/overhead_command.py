@@ -20,7 +20,7 @@ from .models import CASES, Case, make
 from .pairs import Pair, median_ratio, pair, verdict
 from .watchers import FEWEST, Variant, nothing_due, variants
 
-BUDGET, MARGIN = 0.05, 1.6
+BUDGET, MARGIN = 0.05, 2.0
 LAYERS, MODES = (1, 10, 100), ("replay", "stream")
 
 
