@@ -8,7 +8,8 @@ from pathlib import Path
 
 from ibprobe.errors import BadInput
 from ibprobe.lens import words
-from ibprobe.lens.charts import forest, responses, scatter
+from ibprobe.lens.chart_effects import forest, responses
+from ibprobe.lens.chart_runs import parallel, scatter
 from ibprobe.lens.compare import Comparison
 from ibprobe.lens.design import PLACEBO, Setting
 from ibprobe.lens.findings import Findings
@@ -55,7 +56,7 @@ def page(found: Findings) -> Page:
     for factor in found.comparisons:
         made.add_section(heading(factor), _FACTOR, [(spec, None) for spec in _of_factor(found, factor).values()])
     made.add_planes("Planes side by side", _PLANES, planes(found))
-    made.add_section("Across runs", _ACROSS, [(spec, None) for spec in _scatters(found).values()])
+    made.add_section("Across runs", _ACROSS, [(spec, None) for spec in _across(found).values()])
     made.tables += tables(found)
     return made
 
@@ -100,7 +101,7 @@ def _count(found: Findings, word: str) -> int:
 def pictures(found: Findings) -> dict[str, Spec]:
     """All charts but the planes by file name, as specifications that stand alone."""
     of = {f"{factor}-{name}": s for factor in found.comparisons for name, s in _of_factor(found, factor).items()}
-    return of | _scatters(found)
+    return of | _across(found)
 
 
 def _of_factor(found: Findings, factor: str) -> dict[str, Spec]:
@@ -133,9 +134,10 @@ def _has(run: Run, settings: Mapping[str, Setting]) -> bool:
     return all(run.settings.get(name) == level for name, level in settings.items())
 
 
-def _scatters(found: Findings) -> dict[str, Spec]:
+def _across(found: Findings) -> dict[str, Spec]:
     of = {"fall": "fall", "given-target": "I_XT_given_Y"}
     specs = {f"shifted-{name}": scatter(found.runs, found.split, q, SHIFTED, found.baseline) for name, q in of.items()}
+    specs["runs"] = parallel(found.runs, found.split, found.baseline)
     return {name: spec for name, spec in specs.items() if spec}
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ibprobe.lens.association import Association
 from ibprobe.lens.brittle import DIFFERENT, EQUAL
-from ibprobe.lens.charts import NAMES
+from ibprobe.lens.chart_effects import NAMES
 from ibprobe.lens.compare import Comparison
 from ibprobe.lens.design import PLACEBO
 from ibprobe.lens.effects import FALSE_DISCOVERIES, Effect, Verdict

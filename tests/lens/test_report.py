@@ -9,7 +9,9 @@ from click.testing import CliRunner
 from lens.planted import design, key, many_settings
 
 from ibprobe.errors import BadInput
-from ibprobe.lens import charts, findings, write_report
+from ibprobe.lens import findings, write_report
+from ibprobe.lens.chart_effects import forest, responses
+from ibprobe.lens.chart_runs import parallel, scatter
 from ibprobe.lens.commands import lens
 from ibprobe.lens.design import Design
 from ibprobe.lens.findings import Findings
@@ -78,13 +80,14 @@ def test_the_page_has_verdicts_differences_and_dose_response(found: Findings) ->
 
 def test_every_chart_can_be_drawn(found: Findings) -> None:
     specs = [
-        charts.forest(found.comparisons["dropout"], "training", "train", "I_XT", "title"),
-        charts.responses(found.doses["dropout"], "train", ("I_XT",)),
-        charts.scatter(many_settings(np.random.default_rng(0)), "train", "I_XT", SHIFTED, {"setting": 0}),
+        forest(found.comparisons["dropout"], "training", "train", "I_XT", "title"),
+        responses(found.doses["dropout"], "train", ("I_XT",)),
+        scatter(many_settings(np.random.default_rng(0)), "train", "I_XT", SHIFTED, {"setting": 0}),
     ]
+    specs.append(parallel(many_settings(np.random.default_rng(0)), "train", {"setting": 0}))
     for spec in specs:
         assert rendered(themed(spec), "svg").startswith(b"<svg")
-    assert charts.forest(found.comparisons["dropout"], "sampled", "train", "I_XT", "title") == {}
+    assert forest(found.comparisons["dropout"], "sampled", "train", "I_XT", "title") == {}
 
 
 def test_another_ending_is_refused(found: Findings, tmp_path: Path) -> None:

@@ -173,7 +173,7 @@ def test_the_lens_is_drawn_whole_in_both_looks_without_a_complaint(browser, tmp_
     for look in ("light", "dark"):
         reader = Reader(browser, write_lens(findings(runs), tmp_path / "lens.html"), look)
         reader.scroll_through()
-        assert reader.page.locator("figure canvas").count() == reader.page.locator("figure").count() == 4
+        assert reader.page.locator("figure canvas").count() == reader.page.locator("figure").count() == 5
         assert "dropout = 0.5 against 0.0: less of X in early, middle, late" in reader.page.inner_text("dl")
         assert reader.complaints == []
         reader.keep(f"lens-{look}")

@@ -1,4 +1,4 @@
-"""What runs show, as Vega-Lite specifications: differences, dose–response, a record against an outcome."""
+"""What levels do, as Vega-Lite specifications: differences, dose–response."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from ibprobe.lens.compare import Comparison
 from ibprobe.lens.design import PLACEBO, Setting
 from ibprobe.lens.doses import Dose
 from ibprobe.lens.effects import NEGLIGIBLE, Effect
-from ibprobe.lens.runs import Key, Run
 from ibprobe.record.records import SYMBOLS
 from ibprobe.show.theme import SHAPES, Spec
 
-WIDTH, _ROW, _SMALL = 420, 17, 130
+WIDTH, _ROW, SMALL = 420, 17, 130
 """Pixels: width of a chart, height of a level in it, side of a small multiple."""
 NAMES = SYMBOLS | {"fall": "fall of I(X;T̃) from its peak", "accuracy": "accuracy", "gap": "generalisation gap"}
 
@@ -108,7 +107,7 @@ def _ends(e: Effect) -> dict[str, float]:
 def responses(dose: Dose, split: str, quantities: Sequence[str]) -> Spec:
     """Small multiples: one column a layer, one row a quantity, its mean over seeds at each level; empty without any."""
     rows: list[dict[str, Any]] = [
-        {"layer": key.layer, "quantity": quantity, "level": _text(level), **_ends(e)}
+        {"layer": key.layer, "quantity": quantity, "level": text_of(level), **_ends(e)}
         for quantity in quantities
         for key, means in dose.means.items()
         if (key.how, key.split, key.quantity) == ("training", split, quantity)
@@ -117,7 +116,7 @@ def responses(dose: Dose, split: str, quantities: Sequence[str]) -> Spec:
     if not rows:
         return {}
     layers = list(dict.fromkeys(r["layer"] for r in rows))
-    x = {"field": "level", "type": "ordinal", "sort": [_text(v) for v in dose.levels], "title": None,
+    x = {"field": "level", "type": "ordinal", "sort": [text_of(v) for v in dose.levels], "title": None,
          "axis": {"labelAngle": 0}}  # fmt: skip
     return {
         "title": f"along {dose.factor}",
@@ -134,8 +133,8 @@ def _one_row(rows: Sequence[Mapping[str, Any]], quantity: str, layers: Sequence[
         "transform": [{"filter": {"field": "quantity", "equal": quantity}}],
         "facet": {"column": {"field": "layer", "type": "nominal", "sort": list(layers), "title": None}},
         "spec": {
-            "width": _SMALL,
-            "height": _SMALL * 0.7,
+            "width": SMALL,
+            "height": SMALL * 0.7,
             "layer": [
                 {"mark": {"type": "line", "style": "muted"}, "encoding": {"x": x, "y": {"field": "mean", **y}}},
                 {
@@ -151,51 +150,6 @@ def _one_row(rows: Sequence[Mapping[str, Any]], quantity: str, layers: Sequence[
     }
 
 
-def _text(level: Setting) -> str:
-    return f"{level:g}" if isinstance(level, float) else str(level)
-
-
-def scatter(runs: Sequence[Run], split: str, quantity: str, outcome: Key, baseline: Mapping[str, Setting]) -> Spec:
-    """One point a run: a record of each layer against an outcome; empty where no run has both.
-
-    Colour tells in which factor a run differs from the baseline.
-    """
-    rows: list[dict[str, Any]] = [
-        {"layer": key.layer, "record": value, "outcome": run.values[outcome], "run": _differs(run, baseline),
-         "seed": run.seed, "factor": _differs(run, baseline, names_only=True)}
-        for run in runs
-        if outcome in run.values and not run.order
-        for key, value in run.values.items()
-        if (key.how, key.split, key.quantity) == ("training", split, quantity)
-    ]  # fmt: skip
-    if not rows:
-        return {}
-    layers, of_what = list(dict.fromkeys(r["layer"] for r in rows)), f"{outcome.split.replace('_', ' ')} rows"
-    axis = {"type": "quantitative", "scale": {"zero": False}, "axis": {"tickCount": 4}}
-    told = (
-        "{'title': datum.run + ', seed ' + datum.seed, 'record': format(datum.record, '.3f') + ' nats', "
-        "'outcome': format(datum.outcome, '.3f')}"
-    )
-    colour = {"field": "factor", "type": "nominal", "title": None, "legend": {"orient": "bottom", "labelLimit": WIDTH}}
-    title = f"{NAMES.get(quantity, quantity)}, nats"
-    return {
-        "title": f"{NAMES.get(quantity, quantity)} against {NAMES[outcome.quantity]}, {of_what}",
-        "data": {"values": rows},
-        "facet": {"column": {"field": "layer", "type": "nominal", "sort": layers, "title": None}},
-        "spec": {
-            "width": _SMALL * 1.1,
-            "height": _SMALL * 1.1,
-            "mark": {"type": "point", "filled": True, "size": 38, "opacity": 0.8, "tooltip": {"expr": told}},
-            "encoding": {
-                "x": {"field": "record", **axis, "title": title},
-                "y": {"field": "outcome", **axis, "title": f"{NAMES[outcome.quantity]}, {of_what}"},
-                "color": colour,
-            },
-        },
-        "resolve": {"scale": {"x": "independent"}},
-    }
-
-
-def _differs(run: Run, baseline: Mapping[str, Setting], *, names_only: bool = False) -> str:
-    other = {name: run.settings.get(name) for name, level in baseline.items() if run.settings.get(name) != level}
-    return ", ".join(other if names_only else (f"{k} = {v}" for k, v in other.items())) or "baseline"
+def text_of(level: Setting) -> str:
+    """A level or value, as charts show it."""
+    return f"{level:.3g}" if isinstance(level, float) else str(level)
