@@ -77,10 +77,12 @@ def lens_compare(runs: tuple[Path, ...], factor: str | None, baseline: str | Non
     show_default=True, help=".html, .md or .json; may be repeated.",
 )  # fmt: skip
 @click.option("--svg", type=click.Path(path_type=Path), help="Folder for the charts as files of their own.")
-def lens_report(runs: tuple[Path, ...], outs: tuple[Path, ...], svg: Path | None) -> None:
+@click.option("--wandb", "project", metavar="[ENTITY/]PROJECT", help="W&B project for page, tables and verdicts.")
+def lens_report(runs: tuple[Path, ...], outs: tuple[Path, ...], svg: Path | None, project: str | None) -> None:
     """Write what the runs in DIR show: verdicts, differences, dose–response, planes, claims."""
     from ibprobe.lens.findings import find
     from ibprobe.lens.report import pictures, write_report
+    from ibprobe.lens.to_wandb import log_findings, start_run
     from ibprobe.show.pictures import write_pictures
 
     with Console(stderr=True).status("reading") as status:
@@ -88,6 +90,9 @@ def lens_report(runs: tuple[Path, ...], outs: tuple[Path, ...], svg: Path | None
         status.update("drawing")
         written = [write_report(found, out) for out in outs]
         written += write_pictures(pictures(found), svg, "svg") if svg else []
+    if project:
+        with start_run(project) as run:
+            log_findings(found, run)
     for path in written:
         click.echo(f"{path} ({path.stat().st_size / 1000:,.0f} kB)")
 
