@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import click
 from rich.console import Console
@@ -46,25 +46,35 @@ def lens_run(spec: Path, out: Path, jobs: int | None, engine: Literal["local", "
         bar.update(task, completed=whole)
     failed = sum(bool(done.failed) for done in ended)
     click.echo(f"{len(ended) - failed} runs done now, {failed} failed, {whole - len(ended)} were there: {out}\n")
-    _say_comparisons((out,), None, None)
+    _say_comparisons((out,))
     sys.exit(1 if failed else 0)
 
 
 @lens.command("compare")
-@click.argument("runs", metavar="RUN…", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("runs", metavar="[RUN…]", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--wandb", metavar="ENTITY/PROJECT", help="A project on W&B's server, whose runs are compared (too).")
 @click.option("--factor", help="Config key that is compared [default: each that differs].")
 @click.option("--baseline", help="Its level that others are compared with [default: the lowest].")
-def lens_compare(runs: tuple[Path, ...], factor: str | None, baseline: str | None) -> None:
-    """Compare recorded runs: folders of a design, or run directories with the same seeds at each level."""
-    _say_comparisons(runs, factor, baseline)
+@click.option(
+    "--ignore", metavar="KEY", multiple=True, help="Config key that is no setting, such as a name or a folder."
+)
+def lens_compare(
+    runs: tuple[Path, ...], wandb: str | None, factor: str | None, baseline: str | None, ignore: tuple[str, ...]
+) -> None:
+    """Compare recorded runs: folders of a design, run directories, or W&B's, with the same seeds at each level."""
+    if not runs and not wandb:
+        raise click.UsageError("expected RUN… or --wandb ENTITY/PROJECT")
+    _say_comparisons(runs, factor, baseline, wandb=wandb, ignore=ignore)
 
 
-def _say_comparisons(paths: tuple[Path, ...], factor: str | None, baseline: str | None) -> None:
+def _say_comparisons(
+    paths: tuple[Path, ...], factor: str | None = None, baseline: str | None = None, **read: Any
+) -> None:
     from ibprobe.lens.compare import compare, factors_in
     from ibprobe.lens.runs import read_runs
     from ibprobe.lens.words import markdown
 
-    runs, said = read_runs(paths)
+    runs, said = read_runs(paths, **read)
     for line in said:
         click.echo(f"ibprobe: {line}", err=True)
     known = factors_in(runs)
