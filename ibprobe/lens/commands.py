@@ -32,6 +32,7 @@ def lens_run(spec: Path, out: Path, jobs: int | None, engine: Literal["local", "
 
     sys.path.insert(0, str(Path.cwd()))  # a training function may lie beside the design
     design, measure = read_design(spec)
+    measuring = Measuring.read(measure)
     whole = len(design.runs())
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
@@ -42,7 +43,7 @@ def lens_run(spec: Path, out: Path, jobs: int | None, engine: Literal["local", "
             if done.failed:
                 bar.console.print(f"{done.name} failed: {done.failed}", markup=False)
 
-        ended = run_design(design, Measuring.read(measure), out, jobs=jobs, engine=engine, on_done=advance)
+        ended = run_design(design, measuring, out, jobs=jobs, engine=engine, on_done=advance)
         bar.update(task, completed=whole)
     failed = sum(bool(done.failed) for done in ended)
     click.echo(f"{len(ended) - failed} runs done now, {failed} failed, {whole - len(ended)} were there: {out}\n")
