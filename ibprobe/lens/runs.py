@@ -125,35 +125,38 @@ def _flat(config: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, Se
 
 def _read(folder: Path, said: list[str]) -> Run:
     designed = (folder / TRAINING).is_dir()
-    parts = (TRAINING, ABSOLUTE, SAMPLED) if designed else (TRAINING,)
+    outcome = json.loads((folder / OUTCOME).read_text(encoding="utf-8")) if designed else {}
     run: Run | None = None
-    for how in parts:
-        records = _records(folder / how if designed else folder, said)
+    for how in (TRAINING, ABSOLUTE, SAMPLED) if designed else (TRAINING,):
+        records, problems = _records(folder / how if designed else folder)
         if run is None:
             run = begun(folder.name, records.meta.get("config", {}), said)
-        take(run, how, records)
+        if designed and outcome["steps"] not in records.steps:
+            problems = [*problems, f"nothing of {how} at its last step, {outcome['steps']}, is there"]
+        said += [f"{folder.name}: {problem}" for problem in problems]
+        take(run, how, records, outcome.get("steps"))
     assert run is not None
     if designed:
-        _outcome(run, json.loads((folder / OUTCOME).read_text(encoding="utf-8")))
+        _outcome(run, outcome)
     return run
 
 
-def _records(folder: Path, said: list[str]) -> Records:
-    """A torn file is read as far as it goes, and said."""
+def _records(folder: Path) -> tuple[Records, list[str]]:
+    """A torn file as far as it goes, and what is wrong with it."""
     try:
-        return load_run(folder)
+        records = load_run(folder)
     except BadRun as e:
         if not e.records:
             raise
-        said.append(f"{folder.parent.name}: {e}")
         torn: Records = e.records
-        return torn
+        return torn, [str(e)]
+    return records, [f"{folder.name}: {event.why}" for event in records.events if event.kind == "note"]
 
 
-def take(run: Run, how: str, records: Records) -> None:
-    """Add the headline values of the last step."""
-    last = max(records.steps, default=0)
-    for e in records.select(step=last, headline=True) if len(records) else ():
+def take(run: Run, how: str, records: Records, last: int | None = None) -> None:
+    """Add the headline values of the last step, which a torn file does not know of itself."""
+    last = max(records.steps, default=0) if last is None else last
+    for e in records.select(step=last, headline=True):
         if e.flags & _FAULTS or any(flag.startswith("guard:") for flag in e.flags):
             run.flagged += 1
             continue
