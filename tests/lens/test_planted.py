@@ -21,9 +21,9 @@ MISSING, TORN = (2, 7), 4
 """Seeds without a run at the level, and the one whose file is torn."""
 
 
-def damaged(folder: Path, rng: np.random.Generator, share: float, noise: float = NOISE) -> Values:
+def damaged(folder: Path, rng: np.random.Generator, share: float) -> Values:
     """A design of which two runs are missing and one file is torn."""
-    values = write_design(folder, rng, PLANTED, noise=noise, seeds=SEEDS)
+    values = write_design(folder, rng, PLANTED, noise=NOISE, seeds=SEEDS)
     for seed in MISSING:
         shutil.rmtree(run_folder(folder, seed, LEVEL))
     tear(run_folder(folder, TORN, LEVEL) / TRAINING / "records.jsonl", share)
@@ -88,6 +88,3 @@ def test_over_many_designs_intervals_cover_and_the_placebo_is_quiet(tmp_path: Pa
     # Where nothing is there, a family shows something with at most the rate of false discoveries.
     assert binomtest(alarms, families, 0.05, alternative="greater").pvalue > 0.00135
     assert alarms > 0
-    print(
-        f"\n{covered} of {effects} intervals cover the effect, {quiet} the placebo's 0; {alarms} of {families} alarms"
-    )

@@ -89,6 +89,7 @@ def test_hundreds_of_runs_take_one_request_for_fifty(server: LoopbackServer) -> 
     assert comparison.effects[Key("training", "held_out", "net.1", "I_XT")].seeds == 60
 
 
+@pytest.mark.slow
 def test_the_command_compares_a_project_of_whoever_is_logged_in(server: LoopbackServer) -> None:
     server.kept.runs = {n["id"]: n for n in (node(f"r{seed}-{dropout}", seed, dropout) for seed, dropout in RUNS)}
     program = [sys.executable, "-c", "from ibprobe.cli import main; main()", "lens", "compare", "--factor", "dropout"]
