@@ -32,6 +32,9 @@ def records_of(config: Mapping[str, Any], values: Mapping[str, Any]) -> Records:
         if _ALWAYS <= numbers.keys():
             shown = of.estimator == _headline(of, values, details)
             found.append(_estimate(of, numbers, meta, step=step, layer=_name(of.layer, names), headline=shown))
+    places = {name: place for place, name in enumerate(names.values())}
+    # W&B keeps no order; that of the layers is the user's.
+    found.sort(key=lambda e: (places.get(e.layer.partition("#")[0], len(places)), e.layer, e.split, e.quantity))
     return Records(tuple(found), meta=meta)
 
 

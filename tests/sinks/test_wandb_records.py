@@ -28,9 +28,9 @@ def test_every_field_that_has_a_key_comes_back() -> None:
 
 
 def test_layers_have_their_names_again_where_no_two_share_a_key() -> None:
-    layers = ["net.0", "net.0#2", "conv-1", "conv_1", "", "late"]
+    layers = ["late", "net.0#2", "conv-1", "net.0", "conv_1", ""]
     found = back([estimate(layer=name) for name in layers], layers=["net.0", "conv-1", "conv_1", ""])
-    assert [e.layer for e in found] == ["net.0", "net.0#2", "conv_1", "conv_1__2", "", "late"]
+    assert [e.layer for e in found] == ["net.0", "net.0#2", "", "conv_1", "conv_1__2", "late"]
 
 
 def test_the_headline_is_the_value_that_is_shown() -> None:
