@@ -103,6 +103,11 @@ def check_options(model: object, mode: str, rows: int) -> None:
         raise BadInput("a torch.jit.script model takes no hooks: probe the module it was scripted from")
     if mode not in ("replay", "stream"):
         raise UnknownName("mode", str(mode), ("replay", "stream"))
+    check_rows(rows)
+
+
+def check_rows(rows: object) -> None:
+    """Raise a ``BadInput`` for a number of rows that cannot work."""
     if not isinstance(rows, int) or rows < 2:
         raise BadInput(f"rows= is a number of distinct inputs, at least 2 (512 or more to be of use); got {rows!r}")
 

@@ -17,6 +17,8 @@ class Kept:
 
     url: str = ""
     """Where files are to be put."""
+    project: str = "tester/tests"
+    """The only one there is."""
     history: list[Json] = field(default_factory=list)
     summary: Json = field(default_factory=dict)
     config: Json = field(default_factory=dict)
@@ -24,6 +26,8 @@ class Kept:
     artifacts: list[Json] = field(default_factory=list)
     alerts: list[Json] = field(default_factory=list)
     views: list[Json] = field(default_factory=list)
+    runs: dict[str, Json] = field(default_factory=dict)
+    """Of one project, by their identifiers, in the order in which they began, as the server gives them out."""
     operations: Counter[str] = field(default_factory=Counter)
     unknown: list[str] = field(default_factory=list)
     """Operations without an answer here."""
@@ -52,8 +56,31 @@ def _viewer(kept: Kept, v: Json) -> Json:
     return {"viewer": names | none}
 
 
+def run_node(name: str, config: Json, summary: Json, **changes: Any) -> Json:
+    """A run as the server gives it out."""
+    fields = {"id": name, "name": name, "displayName": name, "state": "finished", "tags": [], "projectId": 1}
+    fields |= {"user": {"name": "Tester", "username": "tester"}}
+    none = dict.fromkeys(("sweepName", "group", "jobType", "commit", "description", "notes", "historyKeys"))
+    wrapped = {key: {"value": value} for key, value in config.items()}
+    texts = {"config": json.dumps(wrapped), "summaryMetrics": json.dumps(summary), "systemMetrics": "{}"}
+    return fields | none | texts | {"readOnly": False, "historyLineCount": 0} | changes
+
+
+def _runs(kept: Kept, v: Json) -> Json:
+    if kept.project != f"{v['entity']}/{v['project']}":
+        return {"project": None}
+    begin, nodes = int(v.get("cursor") or 0), list(kept.runs.values())
+    end = begin + v["perPage"]
+    edges = [{"node": node, "cursor": str(n)} for n, node in enumerate(nodes[begin:end], begin + 1)]
+    page = {"endCursor": str(end), "hasNextPage": end < len(nodes)}
+    runs = {"edges": edges, "pageInfo": page}
+    return {"project": {"internalId": "1", "runCount": len(nodes), "readOnly": False, "runs": runs}}
+
+
 def _upsert_run(kept: Kept, v: Json) -> Json:
     kept.config |= json.loads(v.get("config") or "{}")
+    node = kept.runs.setdefault(v["name"], run_node(v["name"], {}, {}))
+    node["config"] = v.get("config") or node["config"]
     project = {"id": "p", "name": v.get("project") or "tests", "entity": {"id": "e", "name": "tester"}}
     names = {"id": "UnVu", "name": v.get("name") or "run", "displayName": "run", "description": None}
     state = {"config": json.dumps(kept.config), "historyLineCount": 0, "createdAt": "2026-01-01T00:00:00"}
@@ -103,6 +130,8 @@ def _view(kept: Kept, v: Json) -> Json:
 ANSWERS: Mapping[str, Callable[[Kept, Json], Json]] = {
     "Viewer": _viewer,
     "ServerFeaturesQuery": lambda kept, v: {"serverInfo": {"features": []}},
+    "GetDefaultEntity": _viewer,
+    "Runs": _runs,
     "UpsertBucket": _upsert_run,
     "CreateRunFiles": _run_files,
     "RunStoppedStatus": lambda kept, v: {"project": {"run": {"stopped": False}}},

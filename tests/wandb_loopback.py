@@ -56,7 +56,7 @@ class LoopbackServer:
         """Variables that send a process's W&B here."""
         return {"WANDB_BASE_URL": self.url, "WANDB_API_KEY": KEY, "WANDB_SILENT": "true"}
 
-    def stream(self, sent: Json) -> Json:
+    def stream(self, run: str, sent: Json) -> Json:
         """Keep a chunk of a run's rows and summary."""
         for name, chunk in (sent.get("files") or {}).items():
             lines = [json.loads(line) for line in chunk["content"]] if name.endswith((".json", ".jsonl")) else []
@@ -64,6 +64,7 @@ class LoopbackServer:
                 self.kept.history += lines
             elif name == "wandb-summary.json":
                 self.kept.summary = lines[-1]
+                self.kept.runs[run]["summaryMetrics"] = chunk["content"][-1]
         return {"exitcode": None, "limits": {}}
 
     def graphql(self, query: str, variables: Json) -> Json:
@@ -115,7 +116,7 @@ class _Handler(BaseHTTPRequestHandler):
         return self.server.owner.graphql(sent["query"], sent.get("variables") or {})
 
     def _stream(self, body: bytes) -> Json:
-        return self.server.owner.stream(json.loads(body))
+        return self.server.owner.stream(self.path.split("/")[-2], json.loads(body))
 
     def _answer(self, work: Callable[[bytes], Json] | None) -> None:
         """Do the work, or fail as asked; what nobody here can do is not found, such as W&B's own telemetry."""

@@ -65,6 +65,8 @@ def finish_and_read(run: wandb.Run) -> Written:
         elif record["type"] in ("config", "summary"):
             kept = getattr(written, record["type"])
             kept |= record[record["type"]]["update"]
+        elif record["type"] == "run":
+            written.config |= record["run"]["config"]["update"]
     return written
 
 

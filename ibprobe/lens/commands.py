@@ -1,16 +1,20 @@
-"""``ibprobe lens run · compare``."""
+"""``ibprobe lens run · compare · report``."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ibprobe.errors import MissingExtra
+
+if TYPE_CHECKING:
+    from ibprobe.lens.findings import Findings
 
 
 @click.group()
@@ -37,6 +41,7 @@ def lens_run(spec: Path, out: Path, jobs: int | None, engine: Literal["local", "
 
     sys.path.insert(0, str(Path.cwd()))  # a training function may lie beside the design
     design, measure = read_design(spec)
+    measuring = Measuring.read(measure)
     whole = len(design.runs())
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
@@ -47,7 +52,7 @@ def lens_run(spec: Path, out: Path, jobs: int | None, engine: Literal["local", "
             if done.failed:
                 bar.console.print(f"{done.name} failed: {done.failed}", markup=False)
 
-        ended = run_design(design, Measuring.read(measure), out, jobs=jobs, engine=engine, on_done=advance)
+        ended = run_design(design, measuring, out, jobs=jobs, engine=engine, on_done=advance)
         bar.update(task, completed=whole)
     failed = sum(bool(done.failed) for done in ended)
     click.echo(f"{len(ended) - failed} runs done now, {failed} failed, {whole - len(ended)} were there: {out}\n")
@@ -61,55 +66,71 @@ def lens_run(spec: Path, out: Path, jobs: int | None, engine: Literal["local", "
     sys.exit(1 if failed else 0)
 
 
+def _of_runs(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that say which runs."""
+    for option in (
+        click.option("--ignore", metavar="KEY", multiple=True, help="Config key that is no setting, such as a name."),
+        click.option("--wandb", metavar="ENTITY/PROJECT", help="A project on W&B's server, whose runs are read (too)."),
+        click.argument("runs", metavar="[RUN…]", nargs=-1, type=click.Path(path_type=Path)),
+    ):
+        command = option(command)
+    return command
+
+
 @lens.command("compare")
-@click.argument("runs", metavar="RUN…", nargs=-1, required=True, type=click.Path(path_type=Path))
+@_of_runs
 @click.option("--factor", help="Config key that is compared [default: each that differs].")
-@click.option("--baseline", help="Its level that others are compared with [default: the lowest].")
-def lens_compare(runs: tuple[Path, ...], factor: str | None, baseline: str | None) -> None:
-    """Compare recorded runs: folders of a design, or run directories with the same seeds at each level."""
-    _say_comparisons(runs, factor, baseline)
+@click.option("--baseline", help="Its level that others are compared with [default: the design's, or the lowest].")
+def lens_compare(
+    runs: tuple[Path, ...], wandb: str | None, factor: str | None, baseline: str | None, ignore: tuple[str, ...]
+) -> None:
+    """Compare recorded runs: folders of a design, run directories, or W&B's, with the same seeds at each level."""
+    from ibprobe.lens.words import markdown
+
+    factors = [factor] if factor else []
+    base = {factor: baseline} if factor and baseline is not None else {}
+    found = _found(runs, wandb, ignore, factors=factors, baseline=base)
+    click.echo("\n".join(markdown(found, factors)))
 
 
 @lens.command("report")
-@click.argument("runs", metavar="DIR…", nargs=-1, required=True, type=click.Path(path_type=Path))
+@_of_runs
 @click.option(
     "-o", "--out", "outs", multiple=True, type=click.Path(path_type=Path), default=[Path("lens.html")],
     show_default=True, help=".html, .md or .json; may be repeated.",
 )  # fmt: skip
 @click.option("--svg", type=click.Path(path_type=Path), help="Folder for the charts as files of their own.")
-@click.option("--wandb", "project", metavar="[ENTITY/]PROJECT", help="W&B project for page, tables and verdicts.")
-def lens_report(runs: tuple[Path, ...], outs: tuple[Path, ...], svg: Path | None, project: str | None) -> None:
-    """Write what the runs in DIR show: verdicts, differences, dose–response, planes, claims."""
-    from ibprobe.lens.findings import find
+@click.option(
+    "--to-wandb", metavar="[ENTITY/]PROJECT", help="W&B project that page, tables and verdicts are logged to."
+)
+def lens_report(
+    runs: tuple[Path, ...], wandb: str | None, ignore: tuple[str, ...], outs: tuple[Path, ...], svg: Path | None,
+    to_wandb: str | None,
+) -> None:  # fmt: skip
+    """Write what runs show: verdicts, differences, dose–response, planes, claims."""
     from ibprobe.lens.report import pictures, write_report
     from ibprobe.lens.to_wandb import log_findings, start_run
     from ibprobe.show.pictures import write_pictures
 
-    with Console(stderr=True).status("reading") as status:
-        found = find(runs)
-        status.update("drawing")
+    found = _found(runs, wandb, ignore)
+    with Console(stderr=True).status("drawing"):
         written = [write_report(found, out) for out in outs]
         written += write_pictures(pictures(found), svg, "svg") if svg else []
-    if project:
-        with start_run(project) as run:
+    if to_wandb:
+        with start_run(to_wandb) as run:
             log_findings(found, run)
     for path in written:
         click.echo(f"{path} ({path.stat().st_size / 1000:,.0f} kB)")
 
 
-def _say_comparisons(paths: tuple[Path, ...], factor: str | None, baseline: str | None) -> None:
-    from ibprobe.lens.compare import factors_in
-    from ibprobe.lens.design import Design
-    from ibprobe.lens.findings import findings
-    from ibprobe.lens.runs import read_runs
-    from ibprobe.lens.words import markdown
+def _found(runs: tuple[Path, ...], wandb: str | None, ignore: tuple[str, ...], **how: Any) -> Findings:
+    """What the runs show, after saying which could not be read whole."""
+    from ibprobe.lens.findings import find
 
-    runs, said = read_runs(paths)
-    for line in said:
+    if not runs and not wandb:
+        raise click.UsageError("expected RUN… or --wandb ENTITY/PROJECT")
+    with Console(stderr=True).status("reading"):
+        found = find(runs, wandb=wandb, ignore=ignore, **how)
+    for line in found.said:
         click.echo(f"ibprobe: {line}", err=True)
-    known, base = factors_in(runs), {}
-    if factor and baseline is not None:
-        base[factor] = next((v for v in known.get(factor, []) if str(v) == baseline), baseline)
-    factors = [factor] if factor else []
-    found = findings(runs, said=said, design=Design.kept(paths[0]), factors=factors, baseline=base)
-    click.echo("\n".join(markdown(found, factors)))
+    return found

@@ -57,7 +57,7 @@ def compare(
     Args:
         runs: of a design, or any that were recorded.
         factor: a key of their ``config``.
-        baseline: the level that others are compared with; by default the lowest.
+        baseline: the level that others are compared with, or its text; by default the lowest.
         fewest: seeds without which there is no verdict.
         rate: expected share of false ones among the effects found.
         negligible: by quantity; an effect that is smaller for certain is called none.
@@ -69,9 +69,7 @@ def compare(
     known = factors_in(runs)
     if factor not in known:
         raise UnknownName("factor", factor, known, hint="factors are config keys with more than one value")
-    base = known[factor][0] if baseline is None else baseline
-    if base not in known[factor]:
-        raise UnknownName(f"level of {factor}", str(base), map(str, known[factor]))
+    base = known[factor][0] if baseline is None else _level(baseline, known[factor], factor)
     of_base = by_settings(runs, factor, base)
     found = []
     for level in known[factor]:
@@ -83,6 +81,14 @@ def compare(
     if not any(comparison.effects for comparison in found):
         raise BadInput(f"no two runs of one seed differ in {factor!r} alone: record them with the same seeds")
     return found
+
+
+def _level(told: Setting, known: Sequence[Setting], factor: str) -> Setting:
+    """A level, or its text."""
+    for level in known:
+        if told in (level, str(level)):
+            return level
+    raise UnknownName(f"level of {factor}", str(told), map(str, known))
 
 
 def by_settings(runs: Sequence[Run], factor: str, level: Setting) -> dict[Key, dict[tuple[int, str], float]]:

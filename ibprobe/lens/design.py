@@ -149,6 +149,9 @@ def read_design(path: Path) -> tuple[Design, dict[str, Any]]:
         told = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
         raise BadInput(f"{path}: expected a design in TOML; {e}") from e
+    for name, section in told.items():
+        if not isinstance(section, dict):
+            raise BadInput(f"{path}: {name!r} stands outside a section; sections are [{'], ['.join(_SECTIONS)}]")
     unknown = [*(told.keys() - set(_SECTIONS)), *(told.get("design", {}).keys() - {"train", "seeds", "grid"})]
     if unknown:
         raise BadInput(f"{path}: {unknown[0]!r} is not known; sections are {', '.join(_SECTIONS)}")
@@ -156,7 +159,14 @@ def read_design(path: Path) -> tuple[Design, dict[str, Any]]:
     if "train" not in design:
         raise BadInput(f'{path}: [design] needs train = "package.module:function"')
     seeds = design.get("seeds", 3)
+    if not all(type(seed) is int for seed in (seeds if isinstance(seeds, list) else [seeds])):
+        raise BadInput(f"{path}: seeds is a number of them, or a list of whole numbers; got {seeds!r}")
     design["seeds"] = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
+    for name, levels in told.get("factors", {}).items():
+        if not isinstance(levels, list) or not all(isinstance(level, bool | int | float | str) for level in levels):
+            raise BadInput(
+                f"{path}: {name} is a list of levels, numbers or texts, the baseline's first; got {levels!r}"
+            )
     return Design(factors=told.get("factors", {}), fixed=told.get("fixed", {}), **design), told.get("measure", {})
 
 

@@ -11,17 +11,16 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
-from ibprobe.errors import BadInput, MissingExtra
+from ibprobe.errors import BadInput
 from ibprobe.lens.design import PLACEBO, Design, Planned, imported
 from ibprobe.lens.watch import OUTCOME, Measuring, Watch
+from ibprobe.lens.workers import Engine, cores_here, workers
 
 log = logging.getLogger("ibprobe")
-
-Engine = Literal["local", "ray"]
 
 RUNS, UNFINISHED, FAILED = "runs", "unfinished", "failed"
 
@@ -55,7 +54,7 @@ def run_design(
         measuring: how they are measured.
         folder: of the design; it may hold runs of it already.
         jobs: processes at a time; by default, one for each two cores, and each uses its share of them.
-        engine: ``local``, or ``ray`` with a cluster that ``ray.init()`` finds.
+        engine: ``local``, or ``ray``; see :func:`ibprobe.lens.workers.workers`. Ray's machines share the folder.
         on_done: called with each run that ends and the number of those left.
 
     Returns:
@@ -65,53 +64,38 @@ def run_design(
         BadInput: the training function cannot be imported, or it does not take what the design varies.
         MissingExtra: joblib or Ray is not installed.
     """
-    try:
-        from joblib import Parallel, delayed
-    except ImportError as e:
-        raise MissingExtra("ibprobe lens run", "joblib", "lens") from e
     imported(design.train)
     for part in (RUNS, FAILED):
         (folder / part).mkdir(parents=True, exist_ok=True)
     design.keep(folder)
     shutil.rmtree(folder / UNFINISHED, ignore_errors=True)
     missing = [planned for planned in design.runs() if not (folder / RUNS / planned.name).is_dir()]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    jobs = min(jobs or max(1, cores // 2), max(1, len(missing)))
     ended: list[Done] = []
 
     def note(done: Done) -> None:
         ended.append(done)
         on_done(done, len(missing) - len(ended))
 
+    if not missing:
+        return ended
     first = design.runs()[0]
-    if first in missing:  # its layers' spread sets the absolute noise of all
-        note(run_one(design.train, first, measuring, folder, cores))
-        if ended[0].failed:
-            return ended
-    noise = json.loads((folder / RUNS / first.name / OUTCOME).read_text(encoding="utf-8"))["noise"]
-    rest = [planned for planned in missing if planned != first]
-    work = (delayed(run_one)(design.train, p, measuring, folder, max(1, cores // jobs), noise) for p in rest)
-    with _engine(engine):
-        results: Iterator[Done] = Parallel(n_jobs=jobs, return_as="generator_unordered")(work)
-        for done in results:
+    with workers(engine, jobs, len(missing)) as there:
+        if first in missing:  # its layers' spread sets the absolute noise of all
+            note(run_one(design.train, first, measuring, folder, cores_here()))
+            if ended[0].failed:
+                return ended
+        noise = json.loads((folder / RUNS / first.name / OUTCOME).read_text(encoding="utf-8"))["noise"]
+        rest = (planned for planned in missing if planned != first)
+        calls = ((design.train, p, measuring, folder.absolute(), there.threads, noise) for p in rest)
+        for done in there.results(run_one, calls, _lost):
             note(done)
     return ended
 
 
-def _engine(engine: Engine) -> Any:
-    """The backend of joblib that runs go to."""
-    from joblib import parallel_config
-
-    if engine == "local":
-        return parallel_config(backend="loky")
-    if engine != "ray":
-        raise BadInput(f'engine= is "local" or "ray"; got {engine!r}')
-    try:
-        from ray.util.joblib import register_ray
-    except ImportError as e:
-        raise MissingExtra("--engine ray", "ray", "ray") from e
-    register_ray()
-    return parallel_config(backend="ray")
+def _lost(call: tuple[Any, ...], why: Exception) -> Done:
+    """A run whose process died."""
+    planned: Planned = call[1]
+    return Done(planned.name, f"its process died: {type(why).__name__}: {str(why).splitlines()[0]}")
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -91,19 +91,32 @@ def _plain(effect: Effect) -> dict[str, Any]:
     return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in asdict(effect).items()}
 
 
-def find(paths: Sequence[Path], *, fewest: int = SEEDS_FOR_A_VERDICT) -> Findings:
+def find(
+    paths: Sequence[Path],
+    *,
+    wandb: str | None = None,
+    ignore: Collection[str] = (),
+    factors: Sequence[str] = (),
+    baseline: Mapping[str, Setting] | None = None,
+    fewest: int = SEEDS_FOR_A_VERDICT,
+) -> Findings:
     """Read runs and compare every factor that they differ in.
 
     Args:
-        paths: folders of designs, or run directories with the same seeds at each level.
+        paths: folders of designs, run directories, and W&B's folders on disk, with the same seeds at each level.
+        wandb: a project on W&B's server, ``entity/project``.
+        ignore: config keys that are no settings, such as names and folders.
+        factors: config keys to compare; all that differ by default.
+        baseline: levels that others are compared with, by factor; those of the design, or the lowest.
         fewest: seeds without which nothing is decided.
 
     Raises:
+        UnknownName: no run has such a factor or level.
         BadInput: no run could be read, their channels or views differ, or no two runs of one seed differ in a factor.
     """
-    runs, said = read_runs(paths)
-    design = Design.kept(paths[0])
-    return findings(runs, said=said, design=design, fewest=fewest)
+    runs, said = read_runs(paths, wandb=wandb, ignore=ignore)
+    design = next((kept for path in paths if (kept := Design.kept(path))), None)
+    return findings(runs, said=said, design=design, factors=factors, baseline=baseline, fewest=fewest)
 
 
 def findings(

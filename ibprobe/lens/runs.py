@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
@@ -59,11 +59,20 @@ class Run:
 
     def others(self, factor: str) -> str:
         """All settings but one, as text: runs of one seed with the same are a pair."""
-        return json.dumps({k: v for k, v in self.settings.items() if k != factor}, sort_keys=True, default=str)
+        # W&B gives 0.0 back as 0.
+        told = {k: float(v) if type(v) is int else v for k, v in self.settings.items() if k != factor}
+        return json.dumps(told, sort_keys=True, default=str)
 
 
-def read_runs(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
-    """Runs of designs' folders (those that hold ``runs``) and of run directories.
+def read_runs(
+    paths: Sequence[Path], *, wandb: str | None = None, ignore: Collection[str] = ()
+) -> tuple[list[Run], list[str]]:
+    """Runs of designs' folders (those that hold ``runs``), of run directories, and of W&B.
+
+    Args:
+        paths: designs, run directories, and ``wandb`` folders or single runs in them.
+        wandb: a project on W&B's server, ``entity/project``.
+        ignore: config keys that are no settings, such as names and folders: by those, no two runs would be a pair.
 
     Returns:
         The runs, and a line for each that could not be read, or only in part.
@@ -71,54 +80,95 @@ def read_runs(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
     Raises:
         BadInput: none could be read, or their channels or views differ.
     """
+    from ibprobe.lens.wandb_runs import local_run, project_runs, wandb_files
+
     found: list[Run] = []
     said: list[str] = []
     for path in paths:
+        files = wandb_files(path)
         folders = sorted((path / "runs").iterdir()) if (path / "runs").is_dir() else [path]
-        for folder in folders:
+        for one in files or folders:
             try:
-                found.append(_read(folder, said))
+                found.append(local_run(one, said) if files else _read(one, said))
             except (BadRun, OSError, ValueError, KeyError) as e:
-                said.append(f"{folder.name}: left out: {e}")
+                said.append(f"{one.name}: left out: {e}")
+    found += project_runs(wandb, said) if wandb else ()
     if not found:
         raise BadInput("no run could be read: " + ("; ".join(said) or "there is none"))
+    for run in found:
+        run.settings = {key: value for key, value in run.settings.items() if key not in ignore}
     _refuse_mixtures(found)
-    return found, said
+    return found, [*said, *_repeats(found)]
+
+
+def _repeats(runs: Iterable[Run]) -> Iterator[str]:
+    """Runs that no setting tells apart."""
+    alike: dict[tuple[int, int, str], list[str]] = {}
+    for run in runs:
+        alike.setdefault((run.seed, run.order, run.others("")), []).append(run.name)
+    for (seed, *_), names in alike.items():
+        if len(names) > 1:
+            yield f"{', '.join(names)} have the same settings and seed {seed}: the last counts"
+
+
+def begun(name: str, config: Mapping[str, Any], said: list[str]) -> Run:
+    """A run without values as yet.
+
+    Args:
+        name: for messages.
+        config: its settings and its ``seed``.
+        said: gets a line where it has none.
+    """
+    if "seed" not in config:
+        said.append(f"{name}: its config has no seed; it counts as seed 0")
+    settings = dict(_flat(config))
+    return Run(name, int(config.get("seed", 0)), settings, int(config.get(PLACEBO, 0)))
+
+
+def _flat(config: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, Setting]]:
+    """Settings of nested mappings by dotted names; what is no number and no text is its text."""
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{within}{key}.")
+        elif within or key not in _NOT_SETTINGS:
+            yield f"{within}{key}", value if isinstance(value, bool | int | float | str) else str(value)
 
 
 def _read(folder: Path, said: list[str]) -> Run:
     designed = (folder / TRAINING).is_dir()
-    parts = (TRAINING, ABSOLUTE, SAMPLED) if designed else (TRAINING,)
+    outcome = json.loads((folder / OUTCOME).read_text(encoding="utf-8")) if designed else {}
     run: Run | None = None
-    for how in parts:
-        records = _records(folder / how if designed else folder, said)
+    for how in (TRAINING, ABSOLUTE, SAMPLED) if designed else (TRAINING,):
+        records, problems = _records(folder / how if designed else folder)
         if run is None:
-            config = dict(records.meta.get("config", {}))
-            settings = {k: v for k, v in config.items() if k not in _NOT_SETTINGS}
-            seed, order = int(config.get("seed", 0)), int(config.get(PLACEBO, 0))
-            run = Run(folder.name, seed, settings, order, folder=folder / how if designed else folder)
-        _take(run, how, records)
+            run = begun(folder.name, records.meta.get("config", {}), said)
+            run.folder = folder / how if designed else folder
+        if designed and outcome["steps"] not in records.steps:
+            problems = [*problems, f"nothing of {how} at its last step, {outcome['steps']}, is there"]
+        said += [f"{folder.name}: {problem}" for problem in problems]
+        take(run, how, records, outcome.get("steps"))
     assert run is not None
     if designed:
-        _outcome(run, json.loads((folder / OUTCOME).read_text(encoding="utf-8")))
+        _outcome(run, outcome)
     return run
 
 
-def _records(folder: Path, said: list[str]) -> Records:
-    """A torn file is read as far as it goes, and said."""
+def _records(folder: Path) -> tuple[Records, list[str]]:
+    """A torn file as far as it goes, and what is wrong with it."""
     try:
-        return load_run(folder)
+        records = load_run(folder)
     except BadRun as e:
         if not e.records:
             raise
-        said.append(f"{folder.parent.name}: {e}")
         torn: Records = e.records
-        return torn
+        return torn, [str(e)]
+    return records, [f"{folder.name}: {event.why}" for event in records.events if event.kind == "note"]
 
 
-def _take(run: Run, how: str, records: Records) -> None:
-    last = max(records.steps, default=0)
-    for e in records.select(step=last, headline=True) if len(records) else ():
+def take(run: Run, how: str, records: Records, last: int | None = None) -> None:
+    """Add the headline values of the last step, which a torn file does not know of itself."""
+    last = max(records.steps, default=0) if last is None else last
+    for e in records.select(step=last, headline=True):
         if e.flags & _FAULTS or any(flag.startswith("guard:") for flag in e.flags):
             run.flagged += 1
             continue

@@ -14,13 +14,15 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ibprobe.checkpoint import measure
+from ibprobe.capture.passes import Draws
+from ibprobe.checkpoint import check_rows, measure
 from ibprobe.errors import BadInput
+from ibprobe.estimate.channel import Channel
 from ibprobe.lens.shifts import Shift, named_shifts
 from ibprobe.probe import IBProbe
 from ibprobe.record.records import Estimate, Records
 from ibprobe.record.rundir import RunDir
-from ibprobe.schedule import Every
+from ibprobe.schedule import Every, due_when
 
 Pair = tuple[Tensor, Tensor]
 
@@ -28,6 +30,17 @@ TRAINING, ABSOLUTE, SAMPLED = "training", "absolute", "sampled"
 """Run directories within a run: while it trains (eval mode, relative noise), at its end at noise that is the same for
 all runs of a design, and at its end with the regularizer active."""
 OUTCOME = "outcome.json"
+
+
+_KINDS: Mapping[str, tuple[Any, str]] = {
+    "sigma": (int | float, "a number above 0"),
+    "rows": (int, "a number of inputs"),
+    "every": (int | str, '"log" or a number of steps'),
+    "passes": (int, "a number of forward passes"),
+    "layers": (str | list, '"auto", a name, a pattern, or a list of them'),
+    "shifts": (list, "a list of names"),
+}
+"""What a design's file may say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +54,9 @@ class Measuring:
         passes: sampled masks of a layer that draws random numbers.
         layers: as :class:`ibprobe.IBProbe` takes them.
         shifts: names of shifted data.
+
+    Raises:
+        ProbeError: something of it cannot work.
     """
 
     sigma: float = 0.25
@@ -50,17 +66,31 @@ class Measuring:
     layers: Any = "auto"
     shifts: Sequence[str] = ()
 
+    def __post_init__(self) -> None:
+        Channel("relative", self.sigma)
+        if not self.sigma:
+            raise BadInput("sigma= is above 0: without noise, layers differ in nothing but how many inputs they merge")
+        check_rows(self.rows)
+        due_when(self.every)
+        Draws(self.passes)
+        named_shifts(self.shifts)
+
     @classmethod
     def read(cls, told: Mapping[str, Any]) -> Measuring:
         """From a design's file.
 
         Raises:
-            BadInput: it says something that is not known.
+            ProbeError: it says something that is not known or cannot work.
         """
         unknown = told.keys() - set(cls.__slots__)
         if unknown:
             raise BadInput(f"[measure] knows {', '.join(cls.__slots__)}; got {sorted(unknown)[0]!r}")
-        return cls(**told)
+        for name, value in told.items():
+            kind, expected = _KINDS[name]
+            items = value if isinstance(value, list) else ()
+            if isinstance(value, bool) or not isinstance(value, kind) or not all(isinstance(i, str) for i in items):
+                raise BadInput(f"[measure] {name} is {expected}; got {value!r}")
+        return cls(**{**told, "sigma": float(told.get("sigma", cls().sigma))})
 
 
 @dataclass(slots=True)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
 from statistics import fmean
+from typing import Any, NamedTuple
 
 from ibprobe.record.records import Estimate
 
@@ -15,6 +16,9 @@ PLANE_TABLE = f"{PLANE}_table"
 """W&B derives the name of a chart's table from that of the chart."""
 PLANE_HTML = f"{PLANE}_html"
 RECORDS = "ib/records"
+FINAL = "ib_final/"
+FINAL_STEP = f"{FINAL}step"
+"""Summary values that are written when the probe ends."""
 
 HEADLINES = ("I_XT", "I_TY")
 DETAILS = (
@@ -50,7 +54,7 @@ def headline_prefix(quantity: str, split: str) -> str:
 
 def final_key(quantity: str, split: str, layer: str, *, fall: bool = False) -> str:
     """Where the summary holds a layer's last headline value, or how far that lies below its peak."""
-    return f"ib_final/{headline_prefix(quantity, split)[3:]}{'_fall' if fall else ''}/{layer}"
+    return f"{FINAL}{headline_prefix(quantity, split)[3:]}{'_fall' if fall else ''}/{layer}"
 
 
 def mean_key(quantity: str, split: str = "", *, fall: bool = False) -> str:
@@ -69,9 +73,38 @@ def metrics_of(e: Estimate, layer: str) -> dict[str, float | int | str]:
     values = {name: getattr(e, name) for name in DETAILS}
     metrics: dict[str, float | int | str] = {f"{detail}/{name}": v for name, v in values.items() if v is not None}
     metrics[f"{detail}/flags"] = ",".join(sorted(e.flags))
+    metrics[f"{detail}/view"] = e.view
     if e.headline and e.quantity in HEADLINES:
         metrics[f"{headline_prefix(e.quantity, e.split)}/{layer}"] = e.nats
     return metrics
+
+
+class Measured(NamedTuple):
+    """What the details of one estimate are of, as its keys say it."""
+
+    quantity: str
+    estimator: str
+    split: str
+    layer: str
+    """The layer's key."""
+
+
+def details_in(values: Mapping[str, Any]) -> dict[Measured, dict[str, Any]]:
+    """The inverse of :func:`metrics_of`: the details among a row's or a summary's values, estimate by estimate."""
+    found: dict[Measured, dict[str, Any]] = {}
+    for key, value in values.items():
+        if key.startswith("ib_detail/") and key.count("/") > 4:
+            _, quantity, estimator, split, rest = key.split("/", 4)
+            layer, _, name = rest.rpartition("/")
+            found.setdefault(Measured(quantity, estimator, split, layer), {})[name] = value
+    return found
+
+
+def layer_names(layers: Iterable[str]) -> dict[str, str]:
+    """The inverse of :func:`layer_key`; keys that two of the layers would have are left out."""
+    keys = {name: layer_key(name) for name in layers}
+    shared = Counter(keys.values())
+    return {key: name for name, key in keys.items() if shared[key] == 1}
 
 
 def summary_of(estimates: Iterable[Estimate], keys: LayerKeys, *, each: bool) -> dict[str, float | int]:
@@ -83,7 +116,7 @@ def summary_of(estimates: Iterable[Estimate], keys: LayerKeys, *, each: bool) ->
         each: whether to give each layer's values beside the means.
     """
     last = {(e.quantity, e.split, e.layer): e for e in estimates if e.headline and e.quantity in HEADLINES}
-    found: dict[str, float | int] = {"ib_final/step": max(e.step for e in last.values())} if last else {}
+    found: dict[str, float | int] = {FINAL_STEP: max(e.step for e in last.values())} if last else {}
     means: dict[str, list[float]] = defaultdict(list)
     for (quantity, split, layer), e in last.items():
         for fall, value in ((False, e.nats), (True, e.fall)):

@@ -1,12 +1,16 @@
 """A design names its runs: every level with every seed, a baseline, a placebo."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from ibprobe.cli import main
 from ibprobe.errors import BadInput
 from ibprobe.lens.design import Design, read_design
+from ibprobe.lens.watch import Measuring
 
 FACTORS = {"dropout": [0.0, 0.2, 0.5], "weight_decay": [0.0, 0.1]}
 
@@ -73,3 +77,40 @@ def test_a_design_is_read_from_toml(tmp_path: Path) -> None:
     file.write_text("[design\n")
     with pytest.raises(BadInput, match="expected a design in TOML"):
         read_design(file)
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ("seeds = 2.5", "seeds is a number of them, or a list of whole numbers; got 2.5"),
+        ('seeds = ["a"]', "got \\['a'\\]"),
+        ("[factors]\nlr = 0.1", r"lr is a list of levels, numbers or texts, the baseline's first; got 0.1"),
+        ("[factors]\nlr = [[1], [2]]", "lr is a list of levels"),
+        ("[factors]\nlr = [1, 2]\n[measure]\nsigma = 'x'", "sigma is a number above 0; got 'x'"),
+        ("[factors]\nlr = [1, 2]\n[measure]\nsigma = 0", "sigma= is above 0"),
+        ("[factors]\nlr = [1, 2]\n[measure]\nsigma = -1", "sigma= is a finite number"),
+        ("[factors]\nlr = [1, 2]\n[measure]\nrows = 2.5", "rows is a number of inputs; got 2.5"),
+        ("[factors]\nlr = [1, 2]\n[measure]\nrows = 1", "rows= is a number of distinct inputs, at least 2"),
+        ("[factors]\nlr = [1, 2]\n[measure]\nevery = 'often'", 'every= is "log", a positive number of steps'),
+        ("[factors]\nlr = [1, 2]\n[measure]\nevery = true", 'every is "log" or a number of steps; got True'),
+        ("[factors]\nlr = [1, 2]\n[measure]\npasses = 2", "passes= is 1, or at least 4"),
+        ("[factors]\nlr = [1, 2]\n[measure]\nlayers = [1]", 'layers is "auto", a name, a pattern, or a list of them'),
+        ("[factors]\nlr = [1, 2]\n[measure]\nshifts = 'noise'", "shifts is a list of names; got 'noise'"),
+        ("[factors]\nlr = [1, 2]\n[measure]\nshifts = ['nois']", "no shift named 'nois'; did you mean: noise"),
+        ("[factors]\nlr = [1, 2]\n[measure]\nshifts = ['no.where:f']", "'no.where:f' cannot be imported"),
+        ("[factors]\nlr = [1, 2]\n[measure]\nrow = 5", r"\[measure\] knows sigma, rows, .*; got 'row'"),
+    ],
+)
+def test_what_a_file_says_wrong_is_refused_before_anything_runs(tmp_path: Path, said: str, message: str) -> None:
+    file = tmp_path / "design.toml"
+    file.write_text(f'[design]\ntrain = "lens.training_functions:tiny"\n{said}\n')
+    result = CliRunner().invoke(main, ["lens", "run", str(file), "-o", str(tmp_path / "lens")])
+    assert re.search(message, result.stderr), result.stderr
+    assert result.stderr.startswith("ibprobe: ")
+    assert result.exit_code == 1
+    assert not (tmp_path / "lens").exists()
+
+
+def test_a_whole_number_is_a_sigma() -> None:
+    assert Measuring.read({"sigma": 1}).sigma == 1.0
+    assert Measuring.read({}) == Measuring()

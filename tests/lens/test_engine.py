@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lens.training_functions import LOG
 
 from ibprobe.errors import BadInput
 from ibprobe.lens.compare import compare
@@ -19,16 +18,7 @@ from ibprobe.lens.engine import Done, run_design
 from ibprobe.lens.runs import Key, read_runs
 from ibprobe.lens.watch import Measuring
 
-TESTS = Path(__file__).parents[1]
 QUICK = Measuring(rows=64, every=50, passes=4, shifts=("noise",))
-
-
-@pytest.fixture
-def begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The log of runs that began."""
-    monkeypatch.setenv(LOG, str(tmp_path / "begun"))
-    monkeypatch.setenv("PYTHONPATH", f"{TESTS}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
-    return tmp_path / "begun"
 
 
 def design(function: str = "tiny", **changes: Any) -> Design:

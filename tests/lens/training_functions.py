@@ -33,3 +33,10 @@ def tiny(watch: Any, *, seed: int, order_seed: int, scale: float = 1.0, fail: bo
 
 def forgets_to_watch(watch: Any, *, seed: int, order_seed: int, scale: float = 1.0) -> None:
     """Trains nothing."""
+
+
+def dies(watch: Any, *, seed: int, order_seed: int, scale: float = 1.0) -> None:
+    """As the first, but a run with the second seed takes its process along."""
+    if seed == 1:
+        os._exit(3)
+    tiny(watch, seed=seed, order_seed=order_seed, scale=scale)
