@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from lens.planted import LAYERS, design, key, many_settings
+from lens.planted import LAYERS, design, key, many_settings, run
 from scipy.stats import binomtest, spearmanr
 
 from ibprobe.lens.association import associations
@@ -28,6 +28,23 @@ def test_slopes_are_those_of_least_squares_through_each_seed() -> None:
     means = [e.mean for e in found.means[key("middle")]]
     # Three standard errors of the mean difference of eight pairs at this noise.
     assert [m - means[0] for m in means] == pytest.approx([0, 0.4, 0.8], abs=0.15)
+
+
+def test_means_along_a_factor_are_of_what_all_levels_have() -> None:
+    """Of one factor at a time: the baseline's level is that of all runs of other factors, too."""
+    runs = design(np.random.default_rng(1), noise=0.0)
+    for r in runs:
+        r.settings = {**r.settings, "decay": 0.0}
+    strong = [run(r.seed, {"dropout": 0.0, "decay": 0.4}, {k: v - 2 for k, v in r.values.items()}) for r in runs[::4]]
+    found = dose([*runs, *strong], "dropout")
+    assert found
+    means = [e.mean for e in found.means[key("middle")]]
+    assert means == pytest.approx([means[0]] * 3)
+    assert found.slopes[key("middle")].mean == pytest.approx(0)
+    apart = [r for r in runs if r.seed != 4 * float(r.settings["dropout"])]
+    whole = dose(apart, "dropout")
+    assert whole
+    assert {e.seeds for e in whole.means[key("late")]} == {5}
 
 
 def test_two_levels_or_words_have_no_slope() -> None:
@@ -78,7 +95,9 @@ def test_what_is_planted_is_found_with_its_sign_in_both_ways() -> None:
 def test_few_seeds_or_settings_decide_nothing() -> None:
     for few in ({"seeds": 3}, {"settings": 5}):
         found = associations(many_settings(np.random.default_rng(0), told=5.0, **few))
-        assert {a.correlation.verdict for a in found if a.across == "settings"} == {"not decided"}
+        of = [a.correlation for a in found if a.across == "settings"]
+        assert {e.verdict for e in of} == {"not decided"}
+        assert {e.seeds for e in of} == {few.get("settings", 10)}
     two = associations(many_settings(np.random.default_rng(0), seeds=2))
     # Of two seeds, one's residual is the other's with its sign turned: that is no second opinion.
     assert not [a for a in two if a.across == "chance"]
