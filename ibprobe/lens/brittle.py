@@ -54,7 +54,7 @@ def telling(runs: Sequence[Run], *, fewest: int = SEEDS_FOR_A_VERDICT) -> Tellin
     pairs = _pairs(told)
     keys = list(dict.fromkeys(k for r in told for k in r.values if k.how == "training" and k.quantity in RECORDS))
     occurring = {run.others("") for pair in pairs for run in pair}
-    if len(occurring) < _FEWEST_SETTINGS or not keys:
+    if len(occurring) < FEWEST_SETTINGS or not keys:
         return None
     table = _Table.of(told, pairs, keys)
     scores = table.scores(np.arange(len(table.settings)))
@@ -73,7 +73,7 @@ def telling(runs: Sequence[Run], *, fewest: int = SEEDS_FOR_A_VERDICT) -> Tellin
     )
 
 
-_FEWEST_SETTINGS, _DRAWS = 4, 499
+FEWEST_SETTINGS, _DRAWS = 4, 499
 
 
 def _pairs(runs: Sequence[Run]) -> list[tuple[Run, Run]]:
