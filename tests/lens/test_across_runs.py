@@ -8,7 +8,7 @@ from lens.planted import LAYERS, design, key, many_settings, run
 from scipy.stats import binomtest, spearmanr
 
 from ibprobe.lens.association import associations
-from ibprobe.lens.brittle import telling
+from ibprobe.lens.brittle import _Table, telling
 from ibprobe.lens.doses import dose
 from ibprobe.lens.runs import GAP, SHIFTED
 
@@ -111,6 +111,20 @@ def test_a_record_that_tells_the_brittle_run_is_found_and_holds_on_unseen_pairs(
     assert found.lower[key("middle")].verdict == "more"
     assert found.right > 0.8 * found.pairs
     assert found.unseen.low > 0
+
+
+def test_others_share_neither_seed_nor_setting() -> None:
+    rng = np.random.default_rng(0)
+    cells = [(s, a, b) for s in range(4) for a in range(6) for b in range(a) if rng.random() < 0.6]
+    turned = [(s, *rng.permutation(ends)) for s, *ends in cells]
+    seed, robust, brittle = (np.array(of) for of in zip(*turned, strict=True))
+    table = _Table([str(n) for n in range(6)], np.zeros((3, 4, 6)), seed, robust, brittle)
+    scores = rng.choice([-0.5, 0.0, 0.5], size=(3, len(seed)))
+    slow = [
+        sum(scores[:, q] for q, other in enumerate(cells) if other[0] != own[0] and not set(other[1:]) & set(own[1:]))
+        for own in cells
+    ]
+    assert table.of_others(scores).T == pytest.approx(np.array(slow))
 
 
 def test_without_pairs_nothing_is_said() -> None:
