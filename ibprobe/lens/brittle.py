@@ -125,7 +125,7 @@ class _Table:
         Those are all, less those of its seed and of each of its settings, and back what was taken away twice. A matrix
         of pairs by pairs would need gigabytes for a full grid.
         """
-        many, seeds = len(self.settings), self.seed.max(initial=0) + 1
+        many, seeds = len(self.settings), int(self.seed.max(initial=0)) + 1
         ends = (self.robust, self.brittle)
         both = np.minimum(*ends) * many + np.maximum(*ends)
         seed = _sums(scores, [self.seed], seeds)

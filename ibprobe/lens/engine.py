@@ -88,7 +88,7 @@ def run_design(
                 return ended
         noise = _noise(folder)
         calls = ((design.train, p, measuring, folder.absolute(), there.threads, noise) for p in rest)
-        for done in there.results(run_one, calls, _lost):
+        for done in there.results(run_one, calls, _lost, _begun):
             note(done)
     return ended
 
@@ -111,6 +111,11 @@ def _lost(call: tuple[Any, ...], why: Exception) -> Done:
     """A run whose process died."""
     planned: Planned = call[1]
     return Done(planned.name, f"its process died: {type(why).__name__}: {str(why).splitlines()[0]}")
+
+
+def _begun(call: tuple[Any, ...]) -> bool:
+    planned, folder = call[1], call[3]
+    return bool((folder / UNFINISHED / planned.name).is_dir())
 
 
 @contextmanager

@@ -139,6 +139,7 @@ def columns(comparison: Comparison, split: str) -> list[Column]:
         ("at absolute noise, nats", "absolute", split, "I_XT"),
         ("masks drawn, nats", "sampled", split, "I_XT"),
         ("I(T̃;Y) held out, nats", "training", "held_out", "I_TY"),
+        ("I(T̃;Y), nats", "training", split, "I_TY"),
         ("I(X;T̃\\|Y), nats", "training", split, "I_XT_given_Y"),
         ("fall from the peak, nats", "training", split, "fall"),
         ("spread √tr Cov(T)", "training", split, "r"),

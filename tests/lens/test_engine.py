@@ -100,6 +100,17 @@ def test_a_folder_holds_runs_of_one_function_that_are_measured_alike(tmp_path: P
     assert not begun.exists()
 
 
+@pytest.mark.slow
+def test_a_process_that_dies_stops_no_run_that_had_not_begun(tmp_path: Path, begun: Path) -> None:
+    ended = run_design(design("dies", seeds=(0, 1, 2, 3)), QUICK, tmp_path, jobs=2)
+    assert len(ended) == 12
+    failed = {done.name for done in ended if done.failed}
+    assert all("its process died: TerminatedWorkerError" in done.failed for done in ended if done.failed)
+    # The three of the second seed, and at most one beside each.
+    assert 3 <= len(failed) <= 6
+    assert {path.name for path in (tmp_path / "runs").iterdir()} == {done.name for done in ended} - failed
+
+
 PROGRAM = """
 import sys
 from pathlib import Path
