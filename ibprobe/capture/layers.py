@@ -20,6 +20,8 @@ _ACTIVATIONS = tuple(
     )
 )  # fmt: skip
 _NEVER_CALLED = nn.modules.linear.NonDynamicallyQuantizableLinear  # attention uses its weights only
+_WHOLE = "model"
+"""The name of a model that is one module."""
 _CONTAINERS = (nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
 _WEIGHTED = (nn.Linear, nn.Bilinear, nn.modules.conv._ConvNd, nn.RNNBase)
 
@@ -75,11 +77,11 @@ def select_layers(model: nn.Module, spec: LayerSpec = "auto") -> dict[str, nn.Mo
     if scripted:
         raise BadInput(f"layer {scripted[0]!r} is a scripted module, which takes no hooks; name others")
     # Forward order is only known when the model runs; definition order is the better guess until then.
-    return {name: module for name, module in named_modules(model).items() if name in found}
+    return {name: module for name, module in _named(model).items() if name in found}
 
 
 def _matching(model: nn.Module, item: object) -> dict[str, nn.Module]:
-    modules = {name: m for name, m in named_modules(model).items() if name}
+    modules = _named(model)
     if isinstance(item, type) and issubclass(item, nn.Module):
         found = {name: m for name, m in modules.items() if isinstance(unwrap(m), item)}
         if not found:
@@ -87,10 +89,16 @@ def _matching(model: nn.Module, item: object) -> dict[str, nn.Module]:
         return found
     if not isinstance(item, str):
         raise BadInput(f"a layer is a name, a pattern or a module class; got {item!r}")
-    found = {name: m for name, m in modules.items() if _fits(name, item)}
+    # A name may hold what is special in a pattern, such as blocks[0].
+    found = {name: m for name, m in modules.items() if name == item or (item not in modules and _fits(name, item))}
     if not found:
         raise UnknownName("layer", item, modules, hint="model.named_modules() lists them")
     return found
+
+
+def _named(model: nn.Module) -> dict[str, nn.Module]:
+    """What a specification can name: the parts of a model, or itself where it has none."""
+    return {name: module for name, module in named_modules(model).items() if name} or {_WHOLE: model}
 
 
 def _fits(name: str, pattern: str) -> bool:
@@ -108,7 +116,7 @@ def _auto(model: nn.Module) -> dict[str, nn.Module]:
     if not body:
         raise BadInput('layers="auto" found no block, activation or weighted layer; name the modules to measure')
     head = {n: m for n, m in list(weighted.items())[-1:] if not _inside(n, body)}
-    found = {n or "model": m for n, m in (body | head).items()}
+    found = {n or _WHOLE: m for n, m in (body | head).items()}
     return {n: m for n, m in found.items() if not isinstance(m, torch.jit.ScriptModule)}
 
 

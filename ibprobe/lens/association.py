@@ -65,6 +65,7 @@ def _judged(
 ) -> Iterator[Association]:
     """One family: the layers of one record and outcome."""
     raw: dict[Key, Effect] = {}
+    few: dict[Key, Effect] = {}
     for key in of:
         points = {
             (run.seed, run.others("")): (run.values[key], run.values[outcome])
@@ -72,9 +73,10 @@ def _judged(
             if key in run.values and outcome in run.values
         }
         enough = len({seed for seed, _ in points}) >= fewest
-        raw[key] = _over_settings(points) if across == "settings" else _over_chance(points)
-        raw[key] = raw[key] if enough else replace(raw[key], seeds=min(raw[key].seeds, fewest - 1))
-    verdicts = judged({key: e for key, e in raw.items() if e.seeds > 1}, fewest=fewest, rate=rate)
+        effect = _over_settings(points) if across == "settings" else _over_chance(points)
+        if effect.seeds > 1:
+            (raw if enough else few)[key] = effect
+    verdicts = few | judged(raw, fewest=fewest, rate=rate)
     yield from (Association(key, outcome, across, verdicts[key]) for key in of if key in verdicts)
 
 

@@ -54,16 +54,16 @@ def telling(runs: Sequence[Run], *, fewest: int = SEEDS_FOR_A_VERDICT) -> Tellin
     pairs = _pairs(told)
     keys = list(dict.fromkeys(k for r in told for k in r.values if k.how == "training" and k.quantity in RECORDS))
     occurring = {run.others("") for pair in pairs for run in pair}
-    if len(occurring) < _FEWEST_SETTINGS or not keys:
+    if len(occurring) < FEWEST_SETTINGS or not keys:
         return None
     table = _Table.of(told, pairs, keys)
     scores = table.scores(np.arange(len(table.settings)))
-    unseen = _unseen(scores, table.others)
+    unseen = _unseen(scores, table)
     draw = np.random.default_rng(0)
     null = [table.scores(draw.permutation(len(table.settings))) for _ in range(_DRAWS)]
     units = min(len(occurring), len({robust.seed for robust, _ in pairs}))
     lower = _against(scores.mean(1), np.array([s.mean(1) for s in null]), units)
-    check = _against(unseen.mean(keepdims=True), np.array([[_unseen(s, table.others).mean()] for s in null]), units)
+    check = _against(unseen.mean(keepdims=True), np.array([[_unseen(s, table).mean()] for s in null]), units)
     return Telling(
         len(pairs),
         judged(dict(zip(keys, lower, strict=True)), fewest=fewest),
@@ -73,7 +73,7 @@ def telling(runs: Sequence[Run], *, fewest: int = SEEDS_FOR_A_VERDICT) -> Tellin
     )
 
 
-_FEWEST_SETTINGS, _DRAWS = 4, 499
+FEWEST_SETTINGS, _DRAWS = 4, 499
 
 
 def _pairs(runs: Sequence[Run]) -> list[tuple[Run, Run]]:
@@ -119,18 +119,32 @@ class _Table:
         scores: Array = np.nan_to_num(0.5 * np.sign(brittle - robust))
         return scores
 
-    @property
-    def others(self) -> Array:
-        """Which pairs share neither seed nor setting; (pairs, pairs)."""
-        ends = np.stack([self.robust, self.brittle], 1)
-        share = (ends[:, None, :, None] == ends[None, :, None, :]).any((2, 3))
-        others: Array = (~share & (self.seed[:, None] != self.seed)).astype(float)
-        return others
+    def of_others(self, scores: Array) -> Array:
+        """Sums over the pairs that share neither seed nor setting with each; (keys, pairs).
+
+        Those are all, less those of its seed and of each of its settings, and back what was taken away twice. A matrix
+        of pairs by pairs would need gigabytes for a full grid.
+        """
+        many, seeds = len(self.settings), int(self.seed.max(initial=0)) + 1
+        ends = (self.robust, self.brittle)
+        both = np.minimum(*ends) * many + np.maximum(*ends)
+        seed = _sums(scores, [self.seed], seeds)
+        setting, pair = _sums(scores, ends, many), _sums(scores, [both], many * many)
+        of_seed = _sums(scores, [self.seed * many + end for end in ends], seeds * many)
+        sums: Array = scores.sum(1, keepdims=True) - seed[:, self.seed] + pair[:, both] - scores
+        for end in ends:
+            sums += of_seed[:, self.seed * many + end] - setting[:, end]
+        return sums
 
 
-def _unseen(scores: Array, others: Array) -> Array:
+def _sums(scores: Array, groups: Sequence[Array], many: int) -> Array:
+    """Sums of scores by group; a pair may be in several; (keys, many)."""
+    return np.stack([sum(np.bincount(of, row, many) for of in groups) for row in scores])
+
+
+def _unseen(scores: Array, table: _Table) -> Array:
     """Each pair's score by the record and the direction that its others choose; (pairs,)."""
-    sums = scores @ others
+    sums = table.of_others(scores)
     best = np.abs(sums).argmax(0)
     each = np.arange(len(best))
     return np.asarray(np.sign(sums[best, each]) * scores[best, each])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Literal
 
@@ -41,8 +42,24 @@ class Evidence:
     fewest: int = SEEDS_FOR_A_VERDICT
 
     def strongest(self, factors: Sequence[str]) -> Comparison | None:
-        """The last level of the first of these factors that there is."""
-        return next((self.comparisons[name][-1] for name in factors if name in self.comparisons), None)
+        """The level of the first of these factors that regularizes most; None where the baseline does."""
+        name = next((name for name in factors if name in self.comparisons), None)
+        more = [c for c in self.comparisons[name] if _stronger(c)] if name else []
+        return max(reversed(more), key=_strength, default=None)
+
+
+def _stronger(of: Comparison) -> bool:
+    """Than the baseline; of words nobody knows."""
+    if isinstance(of.level, str) or isinstance(of.baseline, str):
+        return True
+    return _strength(of) > _strength(replace(of, level=of.baseline))
+
+
+def _strength(of: Comparison) -> float:
+    """Least patience stops first, and none never does; of words, the last counts."""
+    if isinstance(of.level, str):
+        return math.inf
+    return 1 / of.level if of.factor in _STOPPING and of.level else float(of.level)
 
 
 def claims(evidence: Evidence) -> list[Claim]:
@@ -61,12 +78,14 @@ _ABSENT: _Answer = ("not in this design", "")
 
 
 def _decided(effects: Mapping[str, Effect], direction: Direction) -> _Answer:
+    if not effects:
+        return _ABSENT
     words = [e.verdict for e in effects.values()]
     with_it, against = words.count(direction), words.count("less" if direction == "more" else "more")
     numbers = "; ".join(f"{layer} {_told(e)}" for layer, e in effects.items())
     if with_it and not against:
         return "supported", numbers
-    if (against and not with_it) or (words and set(words) == {"no effect"}):
+    if (against and not with_it) or set(words) == {"no effect"}:
         return "refuted", numbers
     return "not decided", ("layers disagree; " if with_it and against else "") + numbers
 
@@ -80,7 +99,7 @@ def _moves(factors: Sequence[str], quantity: str, direction: Direction, how: str
 
     def test(evidence: Evidence) -> _Answer:
         comparison = evidence.strongest(factors)
-        return _decided(comparison.select(how, on or evidence.split, quantity), direction) if comparison else _ABSENT
+        return _decided(comparison.select(how, on or evidence.split, quantity) if comparison else {}, direction)
 
     return test
 
@@ -94,7 +113,7 @@ def _goes_with(quantity: str, outcome: Key, direction: Direction) -> _Test:
             for a in evidence.associations
             if (a.record.quantity, a.outcome, a.across) == (quantity, outcome, "settings")
         }
-        return _decided(of, direction) if of else _ABSENT
+        return _decided(of, direction)
 
     return test
 
@@ -115,7 +134,8 @@ def _spreads(factors: Sequence[str], direction: Direction) -> _Test:
             for at in (comparison.level, comparison.baseline)
         )
         raw = {layer: paired(differences(level[layer], base[layer])) for layer in level if layer in base}
-        return _decided(judged(raw, fewest=evidence.fewest, negligible=0.1), direction)
+        # Seeds spread by less than what is negligible of a value, so that there is no such line here.
+        return _decided(judged(raw, fewest=evidence.fewest), direction)
 
     return test
 

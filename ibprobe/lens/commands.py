@@ -43,9 +43,10 @@ def lens_run(spec: Path, out: Path, jobs: int | None, engine: Literal["local", "
     design, measure = read_design(spec)
     measuring = Measuring.read(measure)
     whole = len(design.runs())
+    there = whole - len(design.missing(out))
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("runs", total=whole)
+        task = bar.add_task("runs", total=whole, completed=there)
 
         def advance(done: Done, left: int) -> None:
             bar.update(task, completed=whole - left)
@@ -53,11 +54,13 @@ def lens_run(spec: Path, out: Path, jobs: int | None, engine: Literal["local", "
                 bar.console.print(f"{done.name} failed: {done.failed}", markup=False)
 
         ended = run_design(design, measuring, out, jobs=jobs, engine=engine, on_done=advance)
-        bar.update(task, completed=whole)
     failed = sum(bool(done.failed) for done in ended)
-    click.echo(f"{len(ended) - failed} runs done now, {failed} failed, {whole - len(ended)} were there: {out}\n")
-    found = find([out])
-    click.echo("\n".join([*verdicts(found), "", limits(found)]))
+    click.echo(f"{len(ended) - failed} runs done now, {failed} failed, {there} were there: {out}")
+    if len(ended) + there < whole:
+        click.echo("The first run failed, so that no other began")
+        sys.exit(1)
+    found = _told(find([out]))
+    click.echo("\n".join(["", *verdicts(found), "", limits(found)]))
     for name in ("lens.md", "lens.json", "lens.html"):
         try:
             click.echo(write_report(found, out / name))
@@ -131,6 +134,10 @@ def _found(runs: tuple[Path, ...], wandb: str | None, ignore: tuple[str, ...], *
         raise click.UsageError("expected RUN… or --wandb ENTITY/PROJECT")
     with Console(stderr=True).status("reading"):
         found = find(runs, wandb=wandb, ignore=ignore, **how)
+    return _told(found)
+
+
+def _told(found: Findings) -> Findings:
     for line in found.said:
         click.echo(f"ibprobe: {line}", err=True)
     return found

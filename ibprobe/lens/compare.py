@@ -84,9 +84,9 @@ def compare(
 
 
 def _level(told: Setting, known: Sequence[Setting], factor: str) -> Setting:
-    """A level, or its text."""
+    """A level, or its text; 0 is that of 0.0, too."""
     for level in known:
-        if told in (level, str(level)):
+        if told in (level, str(level)) or (not isinstance(level, str) and told == f"{level:g}"):
             return level
     raise UnknownName(f"level of {factor}", str(told), map(str, known))
 

@@ -21,6 +21,8 @@ Grid = Literal["one", "full"]
 PLACEBO = "order"
 """A factor that every design has: which order the training rows come in. It has no effect, so none may be found."""
 _ORDERS = (0, 1)
+RUNS = "runs"
+"""Folder of whole runs, within that of a design."""
 _KEPT = "design.json"
 _SECTIONS = ("design", "factors", "fixed", "measure")
 
@@ -59,7 +61,8 @@ class Design:
         fixed: further keywords, the same for all runs.
 
     Raises:
-        BadInput: a factor without a second level, a keyword that is fixed and a factor, seeds that repeat.
+        BadInput: a factor without a second level, a keyword that is fixed and a factor, seeds that repeat, a value that
+            JSON has no name for.
     """
 
     train: str
@@ -69,7 +72,7 @@ class Design:
     fixed: Mapping[str, Setting] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[\w.]+:\w+", self.train):
+        if not re.fullmatch(r"[\w.]+:\w+", str(self.train)):
             raise BadInput(f"train= is package.module:function; got {self.train!r}")
         if not self.factors:
             raise BadInput('factors= is empty; expected levels by name, such as {"dropout": [0.0, 0.5]}')
@@ -78,10 +81,14 @@ class Design:
                 raise BadInput(f"{name!r} is no factor: seeds are paired over levels, and the order is the placebo")
             if name in self.fixed:
                 raise BadInput(f"{name!r} is both fixed and a factor: leave one out")
-            if isinstance(levels, str) or len(levels) < 2 or len(set(levels)) < len(levels):
+            if not _different(levels) or not all(isinstance(level, bool | int | float | str) for level in levels):
                 raise BadInput(f"{name!r} needs two different levels or more, the baseline's first; got {levels!r}")
-        if len(self.seeds) < 2 or len(set(self.seeds)) < len(self.seeds):
+        if not _different(self.seeds):
             raise BadInput(f"seeds= are different numbers, two or more (eight for a verdict); got {self.seeds!r}")
+        try:
+            json.dumps(dict(self.fixed))
+        except TypeError as e:
+            raise BadInput(f"fixed values are numbers, texts, or lists of them; {e}") from e
         if self.grid not in ("one", "full"):
             raise BadInput(f'grid= is "one" (factor at a time) or "full"; got {self.grid!r}')
 
@@ -93,15 +100,31 @@ class Design:
     @classmethod
     def kept(cls, folder: Path) -> Design | None:
         """The design that was last run in a folder; None for folders of other runs."""
+        told = _kept(folder)
+        told.pop("measure", None)
         try:
-            told = json.loads((folder / _KEPT).read_text(encoding="utf-8"))
             return cls(**{**told, "seeds": tuple(told["seeds"])})
-        except (OSError, ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError):
             return None
 
-    def keep(self, folder: Path) -> None:
-        """Write what was run beside the runs, for whoever reads them."""
-        (folder / _KEPT).write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
+    def keep(self, folder: Path, measure: Mapping[str, Any]) -> None:
+        """Write what is run beside the runs, for whoever reads them.
+
+        Raises:
+            BadInput: the folder has runs of another training function, or that were measured otherwise.
+        """
+        told = json.loads(json.dumps({**asdict(self), "measure": dict(measure)}, default=str))
+        before = _kept(folder) if any((folder / RUNS).iterdir()) else {}
+        for what in ("train", "measure"):
+            if what in before and before[what] != told[what]:
+                raise BadInput(
+                    f"{folder} has runs of {what} = {before[what]}; this design says {told[what]}: give another folder"
+                )
+        (folder / _KEPT).write_text(json.dumps(told, indent=1), encoding="utf-8")
+
+    def missing(self, folder: Path) -> list[Planned]:
+        """Runs that a folder does not have."""
+        return [planned for planned in self.runs() if not (folder / RUNS / planned.name).is_dir()]
 
     def cells(self) -> Iterator[dict[str, Setting]]:
         """Settings of the factors, the baseline's first."""
@@ -120,6 +143,20 @@ class Design:
             planned += [Planned({**self.fixed, **cell}, seed) for cell in self.cells()]
             planned += [Planned({**self.fixed, **self.baseline}, seed, order) for order in _ORDERS[1:]]
         return planned
+
+
+def _different(values: object) -> bool:
+    """Two values or more, of which none repeats."""
+    if isinstance(values, str) or not isinstance(values, Sequence):
+        return False
+    return len(values) >= 2 and not any(value in values[:n] for n, value in enumerate(values))
+
+
+def _kept(folder: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads((folder / _KEPT).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return {}
 
 
 def read_design(path: Path) -> tuple[Design, dict[str, Any]]:

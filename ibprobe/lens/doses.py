@@ -21,7 +21,8 @@ class Dose:
     factor: str
     levels: Sequence[Setting]
     means: Mapping[Key, Sequence[Effect]]
-    """At each level, over seeds: not differences but the values themselves, with their interval."""
+    """At each level, over seeds: not differences but the values themselves, with their interval. Of the seeds and other
+    settings that all levels have: else a level would stand for what other factors do there."""
     slopes: Mapping[Key, Effect]
     """Change from a level to the next one, of least squares through each seed's values."""
 
@@ -46,13 +47,23 @@ def dose(
         return None
     at = [by_settings(runs, factor, level) for level in levels]
     everywhere = [key for key in at[0] if all(key in values for values in at)]
-    slopes = {key: paired(_slopes([values[key] for values in at])) for key in everywhere}
-    means = {key: [paired(_of_seeds(values[key])) for values in at] for key in everywhere}
-    judged = judged_by_family({k: e for k, e in slopes.items() if e.seeds}, fewest, rate, {})
-    return Dose(factor, levels, means, judged)
+    whole = {key: of for key in everywhere if (of := _at_all_levels([values[key] for values in at]))[0]}
+    slopes = {key: paired(_slopes(of)) for key, of in whole.items()}
+    means = {key: [paired(_of_seeds(values)) for values in of] for key, of in whole.items()}
+    return Dose(factor, levels, means, judged_by_family(slopes, fewest, rate, {}))
 
 
-def _of_seeds(values: Mapping[tuple[int, str], float]) -> list[float]:
+Cells = Mapping[tuple[int, str], float]
+"""Values by seed and other settings."""
+
+
+def _at_all_levels(at: Sequence[Cells]) -> list[Cells]:
+    """What there is of the seeds and settings that every level has."""
+    common = set(at[0]).intersection(*at[1:])
+    return [{cell: values[cell] for cell in values if cell in common} for values in at]
+
+
+def _of_seeds(values: Cells) -> list[float]:
     """One value a seed: the mean over all other settings."""
     by_seed: dict[int, list[float]] = {}
     for (seed, _), value in values.items():
@@ -60,10 +71,8 @@ def _of_seeds(values: Mapping[tuple[int, str], float]) -> list[float]:
     return [fmean(by_seed[seed]) for seed in sorted(by_seed)]
 
 
-def _slopes(at: Sequence[Mapping[tuple[int, str], float]]) -> list[float]:
-    """One slope a seed, over the settings that have a value at every level."""
+def _slopes(at: Sequence[Cells]) -> list[float]:
+    """One slope a seed, its mean over settings."""
     middle = (len(at) - 1) / 2
     weight = sum((k - middle) ** 2 for k in range(len(at)))
-    common = set(at[0]).intersection(*at[1:])
-    found = {key: sum((k - middle) * values[key] for k, values in enumerate(at)) / weight for key in common}
-    return _of_seeds(found)
+    return _of_seeds({cell: sum((k - middle) * of[cell] for k, of in enumerate(at)) / weight for cell in at[0]})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import logging
 import os
@@ -9,20 +10,20 @@ import shutil
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from ibprobe.errors import BadInput
-from ibprobe.lens.design import PLACEBO, Design, Planned, imported
+from ibprobe.lens.design import PLACEBO, RUNS, Design, Planned, imported
 from ibprobe.lens.watch import OUTCOME, Measuring, Watch
 from ibprobe.lens.workers import Engine, cores_here, workers
 
 log = logging.getLogger("ibprobe")
 
-RUNS, UNFINISHED, FAILED = "runs", "unfinished", "failed"
+UNFINISHED, FAILED = "unfinished", "failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +62,16 @@ def run_design(
         The runs of this call.
 
     Raises:
-        BadInput: the training function cannot be imported, or it does not take what the design varies.
+        BadInput: the training function cannot be imported, or it does not take what the design varies; the folder has
+            runs of another function, or that were measured otherwise.
         MissingExtra: joblib or Ray is not installed.
     """
-    imported(design.train)
+    _takes(imported(design.train), design)
     for part in (RUNS, FAILED):
         (folder / part).mkdir(parents=True, exist_ok=True)
-    design.keep(folder)
+    design.keep(folder, asdict(measuring))
     shutil.rmtree(folder / UNFINISHED, ignore_errors=True)
-    missing = [planned for planned in design.runs() if not (folder / RUNS / planned.name).is_dir()]
+    missing = design.missing(folder)
     ended: list[Done] = []
 
     def note(done: Done) -> None:
@@ -78,24 +80,42 @@ def run_design(
 
     if not missing:
         return ended
-    first = design.runs()[0]
     with workers(engine, jobs, len(missing)) as there:
-        if first in missing:  # its layers' spread sets the absolute noise of all
-            note(run_one(design.train, first, measuring, folder, cores_here()))
+        rest = list(missing)
+        if not any((folder / RUNS).iterdir()):  # the first run's layers set the absolute noise of all
+            note(run_one(design.train, rest.pop(0), measuring, folder, cores_here()))
             if ended[0].failed:
                 return ended
-        noise = json.loads((folder / RUNS / first.name / OUTCOME).read_text(encoding="utf-8"))["noise"]
-        rest = (planned for planned in missing if planned != first)
+        noise = _noise(folder)
         calls = ((design.train, p, measuring, folder.absolute(), there.threads, noise) for p in rest)
-        for done in there.results(run_one, calls, _lost):
+        for done in there.results(run_one, calls, _lost, _begun):
             note(done)
     return ended
+
+
+def _takes(train: Callable[..., Any], design: Design) -> None:
+    try:
+        inspect.signature(train).bind(None, **design.runs()[0].arguments)
+    except TypeError as e:
+        raise BadInput(f"{design.train} does not take what the design gives it: {e}") from e
+
+
+def _noise(folder: Path) -> Mapping[str, float]:
+    """Standard deviation of absolute noise, the same in all runs that a folder has."""
+    found = min((folder / RUNS).glob(f"*/{OUTCOME}"))
+    noise: Mapping[str, float] = json.loads(found.read_text(encoding="utf-8"))["noise"]
+    return noise
 
 
 def _lost(call: tuple[Any, ...], why: Exception) -> Done:
     """A run whose process died."""
     planned: Planned = call[1]
     return Done(planned.name, f"its process died: {type(why).__name__}: {str(why).splitlines()[0]}")
+
+
+def _begun(call: tuple[Any, ...]) -> bool:
+    planned, folder = call[1], call[3]
+    return bool((folder / UNFINISHED / planned.name).is_dir())
 
 
 @contextmanager
@@ -131,7 +151,7 @@ def run_one(
             raise BadInput(f"{train} trained without  with watch(model, train=…, held_out=…, optimizer=…)")
         json.loads((unfinished / OUTCOME).read_text(encoding="utf-8"))
         os.replace(unfinished, folder / RUNS / planned.name)
-    except Exception as e:
+    except (Exception, SystemExit) as e:
         failed.write_text(f"{json.dumps(planned.arguments)}\n{traceback.format_exc()}", encoding="utf-8")
         return Done(planned.name, f"{type(e).__name__}: {e}; see {failed}")
     failed.unlink(missing_ok=True)

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ibprobe.errors import BadInput, ProbeError, UnknownName
 from ibprobe.lens.association import Association, associations
 from ibprobe.lens.brittle import Telling, telling
 from ibprobe.lens.claims import Claim, Evidence, claims
@@ -115,7 +116,12 @@ def find(
         BadInput: no run could be read, their channels or views differ, or no two runs of one seed differ in a factor.
     """
     runs, said = read_runs(paths, wandb=wandb, ignore=ignore)
-    design = next((kept for path in paths if (kept := Design.kept(path))), None)
+    kept = {path: of for path in paths if (of := Design.kept(path))}
+    design = next(iter(kept.values()), None)
+    absent = {path: len(of.missing(path)) for path, of in kept.items()}
+    said += [
+        f"{path}: {n} of {len(kept[path].runs())} runs of the design are not there" for path, n in absent.items() if n
+    ]
     return findings(runs, said=said, design=design, factors=factors, baseline=baseline, fewest=fewest)
 
 
@@ -140,16 +146,32 @@ def findings(
 
     Raises:
         UnknownName: no run has such a factor or level.
-        BadInput: no two runs of one seed differ in a factor alone.
+        BadInput: no two runs of one seed differ in a factor alone, of those asked for or, by default, in any.
     """
     base = {**(design.baseline if design else {}), **(baseline or {})}
-    names = list(factors) or list(factors_in(runs))
-    comparisons = {name: compare(runs, name, baseline=base.get(name), fewest=fewest) for name in names}
-    doses = {name: found for name in names if (found := dose(runs, name, fewest=fewest))}
+    comparisons, without = _compared(runs, list(factors), base, fewest)
+    said = [*said, *without]
+    doses = {name: found for name in comparisons if (found := dose(runs, name, fewest=fewest))}
     split = _trained_on(runs)
     along, told = associations(runs, split, fewest=fewest), telling(runs, fewest=fewest)
     evidence = Evidence(runs, comparisons, along, told, split, fewest)
     return Findings(runs, said, design, comparisons, doses, along, told, claims(evidence), split, fewest)
+
+
+def _compared(
+    runs: Sequence[Run], asked: Sequence[str], base: Mapping[str, Setting], fewest: int
+) -> tuple[dict[str, list[Comparison]], list[str]]:
+    """By factor; and why those are not there that nobody asked for by name."""
+    found: dict[str, list[Comparison]] = {}
+    without: list[ProbeError] = []
+    for name in asked or factors_in(runs):
+        try:
+            found[name] = compare(runs, name, baseline=base.get(name), fewest=fewest)
+        except (BadInput, UnknownName) as e:
+            without.append(e)
+    if without and (asked or not found):
+        raise without[0]
+    return found, [f"not compared: {e}" for e in without]
 
 
 def _trained_on(runs: Sequence[Run]) -> str:

@@ -10,14 +10,17 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 from ibprobe.errors import BadInput, BadRun
-from ibprobe.lens.design import PLACEBO, Setting
+from ibprobe.lens.design import PLACEBO, RUNS, Setting
 from ibprobe.lens.watch import ABSOLUTE, OUTCOME, SAMPLED, TRAINING
 from ibprobe.record.records import Estimate, Records
 from ibprobe.record.rundir import load_run
 
 _FAULTS = {"at_ceiling", "outside_bracket", "dtype_resolution", "constant"}
 """Flags of values that say nothing of a difference; broken guards are others."""
-_NOT_SETTINGS = {"seed", "order_seed", PLACEBO, "train"}
+_OF_A_DESIGN = {"order_seed", PLACEBO, "train"}
+"""Keys that the engine adds to a run's config, beside its seed."""
+_SAID = ("note", "disarmed")
+"""Events by which a run lacks something that others have."""
 OF_RUN = ""
 """Stands for a layer where a value is of the whole run."""
 
@@ -86,7 +89,7 @@ def read_runs(
     said: list[str] = []
     for path in paths:
         files = wandb_files(path)
-        folders = sorted((path / "runs").iterdir()) if (path / "runs").is_dir() else [path]
+        folders = sorted((path / RUNS).iterdir()) if (path / RUNS).is_dir() else [path]
         for one in files or folders:
             try:
                 found.append(local_run(one, said) if files else _read(one, said))
@@ -97,8 +100,24 @@ def read_runs(
         raise BadInput("no run could be read: " + ("; ".join(said) or "there is none"))
     for run in found:
         run.settings = {key: value for key, value in run.settings.items() if key not in ignore}
+    said += _without_other_noise(found)
     _refuse_mixtures(found)
     return found, [*said, *_repeats(found)]
+
+
+def _without_other_noise(runs: Sequence[Run]) -> Iterator[str]:
+    """Leave out what was measured at absolute noise that is not the same in all runs."""
+    sigmas: dict[str, set[Any]] = {}
+    for run in runs:
+        for (how, layer), (_, sigma, *_) in run.channels.items():
+            if how == ABSOLUTE:
+                sigmas.setdefault(layer, set()).add(sigma)
+    other = [layer for layer, of in sigmas.items() if len(of) > 1]
+    for run in runs:
+        run.values = {k: v for k, v in run.values.items() if k.how != ABSOLUTE or k.layer not in other}
+        run.channels = {k: v for k, v in run.channels.items() if k[0] != ABSOLUTE or k[1] not in other}
+    if other:
+        yield f"absolute noise is not the same in all runs: what was measured at it in {', '.join(other)} is left out"
 
 
 def _repeats(runs: Iterable[Run]) -> Iterator[str]:
@@ -119,10 +138,13 @@ def begun(name: str, config: Mapping[str, Any], said: list[str]) -> Run:
         config: its settings and its ``seed``.
         said: gets a line where it has none.
     """
-    if "seed" not in config:
+    seed = config.get("seed")
+    if seed is None:
         said.append(f"{name}: its config has no seed; it counts as seed 0")
-    settings = dict(_flat(config))
-    return Run(name, int(config.get("seed", 0)), settings, int(config.get(PLACEBO, 0)))
+    # What other runs call order or train is a setting like any other.
+    designed = _OF_A_DESIGN <= config.keys()
+    settings = {k: v for k, v in _flat(config) if k not in (_OF_A_DESIGN | {"seed"} if designed else {"seed"})}
+    return Run(name, int(seed or 0), settings, int(config[PLACEBO]) if designed else 0)
 
 
 def _flat(config: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, Setting]]:
@@ -130,7 +152,7 @@ def _flat(config: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, Se
     for key, value in config.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{within}{key}.")
-        elif within or key not in _NOT_SETTINGS:
+        else:
             yield f"{within}{key}", value if isinstance(value, bool | int | float | str) else str(value)
 
 
@@ -162,7 +184,7 @@ def _records(folder: Path) -> tuple[Records, list[str]]:
             raise
         torn: Records = e.records
         return torn, [str(e)]
-    return records, [f"{folder.name}: {event.why}" for event in records.events if event.kind == "note"]
+    return records, [f"{folder.name}: {event.why}" for event in records.events if event.kind in _SAID]
 
 
 def take(run: Run, how: str, records: Records, last: int | None = None) -> None:
@@ -174,8 +196,7 @@ def take(run: Run, how: str, records: Records, last: int | None = None) -> None:
             continue
         for quantity, value in _values(e).items():
             run.values[Key(how, e.split, e.layer, quantity)] = value
-        sigma = e.sigma if e.noise != "absolute" or how == TRAINING else None  # of each layer's own spread
-        run.channels[how, e.layer] = (e.noise, sigma, e.view, e.target)
+        run.channels[how, e.layer] = (e.noise, e.sigma, e.view, e.target)
 
 
 def _values(e: Estimate) -> dict[str, float]:

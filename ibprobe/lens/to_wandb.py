@@ -61,8 +61,10 @@ def _runs(found: Findings) -> Any:
     layers = {f"I_XT {k.layer}": k for k in keys if (k.how, k.split, k.quantity) == ("training", found.split, "I_XT")}
     outcomes = {name: key for name, key in _OUTCOMES.items() if key in keys}
     columns = layers | outcomes
+    words = {name for name in found.baseline for run in found.runs if type(run.settings.get(name)) in (str, bool)}
     data: Any = [
-        [run.name, run.seed, run.order, *(run.settings.get(name) for name in found.baseline)]
+        [run.name, run.seed, run.order]
+        + [str(run.settings.get(name)) if name in words else run.settings.get(name) for name in found.baseline]
         + [run.values.get(key) for key in columns.values()]
         for run in found.runs
     ]

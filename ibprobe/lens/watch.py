@@ -194,8 +194,9 @@ def accuracy(model: nn.Module, x: Tensor, y: Tensor) -> float:
     """Share of rows whose class has the highest score, in eval mode."""
     flags = [(m, m.training) for m in model.modules()]
     model.eval()
+    at = next((p.device for p in model.parameters()), x.device)
     with torch.no_grad():
-        found = torch.cat([model(rows).argmax(1) for rows in torch.split(x, 1024)])
+        found = torch.cat([model(rows.to(at)).argmax(1).to(y.device) for rows in torch.split(x, 1024)])
     for module, training in flags:
         module.training = training
     return float((found == y).float().mean())

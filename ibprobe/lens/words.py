@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from ibprobe.lens.association import Association
-from ibprobe.lens.brittle import DIFFERENT, EQUAL
+from ibprobe.lens.brittle import DIFFERENT, EQUAL, FEWEST_SETTINGS
 from ibprobe.lens.chart_effects import NAMES
 from ibprobe.lens.compare import Comparison
 from ibprobe.lens.design import PLACEBO
 from ibprobe.lens.effects import FALSE_DISCOVERIES, Effect, Verdict
 from ibprobe.lens.findings import Findings
-from ibprobe.lens.runs import GAP, Key
+from ibprobe.lens.runs import GAP, SHIFTED, Key
 
 Column = tuple[str, dict[str, Effect]]
 
@@ -28,7 +28,7 @@ def verdict(comparison: Comparison, found: Findings) -> str:
     effects = comparison.select("training", found.split, "I_XT")
     seeds = max((e.seeds for e in effects.values()), default=0)
     if seeds < found.fewest:
-        few = f"{seeds} seeds are too few ({found.fewest} are asked for)"
+        few = f"{seeds} seed{'s are' if seeds != 1 else ' is'} too few ({found.fewest} are asked for)"
         return f"{title_of(comparison)}: not decided, for {few}; {_largest(effects)}"
     parts = [
         f"{shown} in {', '.join(layers)}"
@@ -78,10 +78,12 @@ def placebo(found: Findings) -> str:
 def telling_words(found: Findings) -> str:
     """Whether records tell robust runs from brittle ones."""
     told = found.telling
+    if told is None and not any(SHIFTED in run.values for run in found.runs):
+        return "Robust and brittle runs are not told apart, for no accuracy on shifted rows was measured"
     if told is None:
         return (
-            f"No two seeds have a pair of runs with held-out accuracies within {EQUAL:.1%} and shifted ones at least "
-            f"{DIFFERENT:.0%} apart"
+            f"Robust and brittle runs are not told apart: pairs of a seed with held-out accuracies within {EQUAL:.1%} "
+            f"and shifted ones at least {DIFFERENT:.0%} apart are of fewer than {FEWEST_SETTINGS} settings"
         )
     if told.unseen.seeds < found.fewest:
         return (
@@ -125,6 +127,8 @@ def markdown(found: Findings, factors: Sequence[str] = ()) -> Iterator[str]:
     if not factors:
         yield from _associations(found)
         yield from _claims(found)
+    if found.said:
+        yield from ("", "### What is missing", "", *(f"- {line}" for line in found.said))
     yield from ("", limits(found))
 
 
@@ -135,6 +139,7 @@ def columns(comparison: Comparison, split: str) -> list[Column]:
         ("at absolute noise, nats", "absolute", split, "I_XT"),
         ("masks drawn, nats", "sampled", split, "I_XT"),
         ("I(T̃;Y) held out, nats", "training", "held_out", "I_TY"),
+        ("I(T̃;Y), nats", "training", split, "I_TY"),
         ("I(X;T̃\\|Y), nats", "training", split, "I_XT_given_Y"),
         ("fall from the peak, nats", "training", split, "fall"),
         ("spread √tr Cov(T)", "training", split, "r"),
@@ -151,7 +156,7 @@ def slopes(found: Findings, factor: str) -> list[Column]:
         effects = {
             k.layer: e for k, e in of.items() if (k.how, k.split, k.quantity) == ("training", found.split, quantity)
         }
-        name = NAMES[quantity].replace("|", "\\|")
+        name = _escaped(NAMES[quantity])
         made += [(f"{name}, nats", effects)] if effects else []
     return made
 
@@ -162,8 +167,15 @@ def _rows(head: str, of: Sequence[Column]) -> Iterator[str]:
     yield "| --- |" + " ---: |" * len(of)
     for layer in layers:
         yield (
-            f"| {layer} | " + " | ".join(cell(effects[layer]) if layer in effects else "–" for _, effects in of) + " |"
+            f"| {_escaped(layer)} | "
+            + " | ".join(cell(effects[layer]) if layer in effects else "–" for _, effects in of)
+            + " |"
         )
+
+
+def _escaped(text: str) -> str:
+    """As Markdown's tables need it."""
+    return text.replace("|", "\\|")
 
 
 def cell(e: Effect, digits: int = 2) -> str:
@@ -191,7 +203,7 @@ def _outcomes(comparison: Comparison) -> Iterator[str]:
     of_run = outcomes(comparison)
     if of_run:
         yield from ("", "| | difference |", "| --- | ---: |")
-    yield from (f"| {name} | {cell(e, 3)} |" for name, e in of_run.items())
+    yield from (f"| {_escaped(name)} | {cell(e, 3)} |" for name, e in of_run.items())
 
 
 def associations(found: Findings) -> list[tuple[str, dict[str, Association]]]:
@@ -220,24 +232,23 @@ def _associations(found: Findings) -> Iterator[str]:
     layers = list(dict.fromkeys(layer for _, of in rows for layer in of))
     if rows:
         yield from ("", "### What goes along with what", "", "Rank correlations, 95 %.", "")
-        yield from ("| | " + " | ".join(layers) + " |", "| --- |" + " ---: |" * len(layers))
+        yield from ("| | " + " | ".join(map(_escaped, layers)) + " |", "| --- |" + " ---: |" * len(layers))
     for name, of in rows:
         cells = (association_cell(of.get(layer)) for layer in layers)
-        yield "| " + " | ".join([name.replace("|", "\\|"), *cells]) + " |"
+        yield "| " + " | ".join([_escaped(name), *cells]) + " |"
 
 
 def _claims(found: Findings) -> Iterator[str]:
     yield from ("", "### Claims", "", "| " + " | ".join(CLAIMS) + " |", "| --- " * 4 + "|")
     for c in found.claims:
         cells = (c.said, c.tested, f"**{c.found}**", c.numbers)
-        yield "| " + " | ".join(text.replace("|", "\\|") for text in cells) + " |"
+        yield "| " + " | ".join(map(_escaped, cells)) + " |"
 
 
 def limits(found: Findings) -> str:
     """How many runs, what does not count, and which verdicts mean what."""
-    left_out = f", {len(found.said)} not read whole" if found.said else ""
     return (
-        f"{len(found.runs)} runs of {found.seeds} seeds{left_out}; {found.flagged} flagged values do not count. "
+        f"{len(found.runs)} runs of {found.seeds} seeds; {found.flagged} flagged values do not count. "
         "Differences are paired by seed, with 95 % intervals and the number of seeds that are higher; one without a "
         f"word is not decided. False discoveries at {FALSE_DISCOVERIES:.0%} over the layers of a column; no verdict "
         f"below {found.fewest} seeds"

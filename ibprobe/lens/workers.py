@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -16,6 +17,9 @@ Calls = Iterable[tuple[Any, ...]]
 """Arguments of each call."""
 Lost = Callable[[tuple[Any, ...], Exception], Any]
 """What stands for the result of a call whose process died, given its arguments."""
+Begun = Callable[[tuple[Any, ...]], bool]
+"""Whether a call has begun, given its arguments: one process that dies takes the others along, and those calls that had
+not begun are made again."""
 
 ADDRESS = "RAY_ADDRESS"
 """Environment variable by which Ray itself is told of a cluster."""
@@ -32,7 +36,7 @@ class Workers:
 
     threads: int
     """Of each call."""
-    results: Callable[[Callable[..., Any], Calls, Lost], Iterator[Any]]
+    results: Callable[[Callable[..., Any], Calls, Lost, Begun], Iterator[Any]]
     """Of a function's calls, as they end, in whatever order."""
 
 
@@ -75,11 +79,25 @@ def _local(jobs: int | None, most: int) -> Iterator[Workers]:
         raise MissingExtra("ibprobe lens run", "joblib", "lens") from e
     at_once, threads = _shared(cores_here(), jobs, most)
 
-    def results(function: Callable[..., Any], calls: Calls, lost: Lost) -> Iterator[Any]:
-        parallel = Parallel(n_jobs=at_once, backend="loky", return_as="generator_unordered")
-        yield from parallel(delayed(function)(*call) for call in calls)
+    def results(function: Callable[..., Any], calls: Calls, lost: Lost, begun: Begun) -> Iterator[Any]:
+        left = dict(enumerate(calls))
+        while left:
+            parallel = Parallel(n_jobs=at_once, backend="loky", return_as="generator_unordered")
+            try:
+                for number, result in parallel(delayed(_numbered)(n, function, left[n]) for n in tuple(left)):
+                    del left[number]
+                    yield result
+            except BrokenProcessPool as e:
+                died = [number for number, call in left.items() if begun(call)]
+                if not died:
+                    raise
+                yield from (lost(left.pop(number), e) for number in died)
 
     yield Workers(threads, results)
+
+
+def _numbered(number: int, function: Callable[..., Any], call: tuple[Any, ...]) -> tuple[int, Any]:
+    return number, function(*call)
 
 
 @contextmanager
@@ -102,7 +120,7 @@ def _ray(jobs: int | None, most: int) -> Iterator[Workers]:
         if not alone:
             at_once, threads = _shared(int(ray.cluster_resources()["CPU"]), jobs, most)
 
-        def results(function: Callable[..., Any], calls: Calls, lost: Lost) -> Iterator[Any]:
+        def results(function: Callable[..., Any], calls: Calls, lost: Lost, begun: Begun) -> Iterator[Any]:
             # A call that is tried again would find what the first left behind.
             task = ray.remote(num_cpus=threads, max_retries=0)(function)
             running = {task.remote(*call): call for call in calls}

@@ -100,6 +100,19 @@ def test_layers_are_names_patterns_and_classes(spec: Any, expected: list[str]) -
     assert all(model.get_submodule(name) is module for name, module in found.items())
 
 
+def test_a_name_is_itself_before_it_is_a_pattern() -> None:
+    model = nn.Sequential()
+    for name in ("block[0]", "block0"):
+        model.add_module(name, nn.Linear(2, 2))
+    assert list(select_layers(model, "block[0]")) == ["block[0]"]
+    assert list(select_layers(model, "block[01]")) == ["block0"]
+
+
+def test_a_model_of_one_module_is_found_again_by_the_name_it_gets() -> None:
+    model = nn.Linear(2, 2)
+    assert select_layers(model) == select_layers(model, "model") == {"model": model}
+
+
 @pytest.mark.parametrize(
     ("spec", "error", "words"),
     [

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 from record_factory import estimate
 
-from ibprobe.lens.design import PLACEBO, Design, Planned
-from ibprobe.lens.engine import RUNS
+from ibprobe.lens.design import PLACEBO, RUNS, Design, Planned
 from ibprobe.lens.runs import Key
 from ibprobe.lens.watch import ABSOLUTE, OUTCOME, SAMPLED, TRAINING
 from ibprobe.record.records import Records

@@ -4,11 +4,11 @@ import math
 
 import numpy as np
 import pytest
-from lens.planted import LAYERS, design, key, many_settings
+from lens.planted import LAYERS, design, key, many_settings, run
 from scipy.stats import binomtest, spearmanr
 
 from ibprobe.lens.association import associations
-from ibprobe.lens.brittle import telling
+from ibprobe.lens.brittle import _Table, telling
 from ibprobe.lens.doses import dose
 from ibprobe.lens.runs import GAP, SHIFTED
 
@@ -28,6 +28,23 @@ def test_slopes_are_those_of_least_squares_through_each_seed() -> None:
     means = [e.mean for e in found.means[key("middle")]]
     # Three standard errors of the mean difference of eight pairs at this noise.
     assert [m - means[0] for m in means] == pytest.approx([0, 0.4, 0.8], abs=0.15)
+
+
+def test_means_along_a_factor_are_of_what_all_levels_have() -> None:
+    """Of one factor at a time: the baseline's level is that of all runs of other factors, too."""
+    runs = design(np.random.default_rng(1), noise=0.0)
+    for r in runs:
+        r.settings = {**r.settings, "decay": 0.0}
+    strong = [run(r.seed, {"dropout": 0.0, "decay": 0.4}, {k: v - 2 for k, v in r.values.items()}) for r in runs[::4]]
+    found = dose([*runs, *strong], "dropout")
+    assert found
+    means = [e.mean for e in found.means[key("middle")]]
+    assert means == pytest.approx([means[0]] * 3)
+    assert found.slopes[key("middle")].mean == pytest.approx(0)
+    apart = [r for r in runs if r.seed != 4 * float(r.settings["dropout"])]
+    whole = dose(apart, "dropout")
+    assert whole
+    assert {e.seeds for e in whole.means[key("late")]} == {5}
 
 
 def test_two_levels_or_words_have_no_slope() -> None:
@@ -78,7 +95,9 @@ def test_what_is_planted_is_found_with_its_sign_in_both_ways() -> None:
 def test_few_seeds_or_settings_decide_nothing() -> None:
     for few in ({"seeds": 3}, {"settings": 5}):
         found = associations(many_settings(np.random.default_rng(0), told=5.0, **few))
-        assert {a.correlation.verdict for a in found if a.across == "settings"} == {"not decided"}
+        of = [a.correlation for a in found if a.across == "settings"]
+        assert {e.verdict for e in of} == {"not decided"}
+        assert {e.seeds for e in of} == {few.get("settings", 10)}
     two = associations(many_settings(np.random.default_rng(0), seeds=2))
     # Of two seeds, one's residual is the other's with its sign turned: that is no second opinion.
     assert not [a for a in two if a.across == "chance"]
@@ -92,6 +111,20 @@ def test_a_record_that_tells_the_brittle_run_is_found_and_holds_on_unseen_pairs(
     assert found.lower[key("middle")].verdict == "more"
     assert found.right > 0.8 * found.pairs
     assert found.unseen.low > 0
+
+
+def test_others_share_neither_seed_nor_setting() -> None:
+    rng = np.random.default_rng(0)
+    cells = [(s, a, b) for s in range(4) for a in range(6) for b in range(a) if rng.random() < 0.6]
+    turned = [(s, *rng.permutation(ends)) for s, *ends in cells]
+    seed, robust, brittle = (np.array(of) for of in zip(*turned, strict=True))
+    table = _Table([str(n) for n in range(6)], np.zeros((3, 4, 6)), seed, robust, brittle)
+    scores = rng.choice([-0.5, 0.0, 0.5], size=(3, len(seed)))
+    slow = [
+        sum(scores[:, q] for q, other in enumerate(cells) if other[0] != own[0] and not set(other[1:]) & set(own[1:]))
+        for own in cells
+    ]
+    assert table.of_others(scores).T == pytest.approx(np.array(slow))
 
 
 def test_without_pairs_nothing_is_said() -> None:

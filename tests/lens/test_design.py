@@ -1,11 +1,14 @@
 """A design names its runs: every level with every seed, a baseline, a placebo."""
 
 import re
+from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from helpers import unchecked
 
 from ibprobe.cli import main
 from ibprobe.errors import BadInput
@@ -15,8 +18,11 @@ from ibprobe.lens.watch import Measuring
 FACTORS = {"dropout": [0.0, 0.2, 0.5], "weight_decay": [0.0, 0.1]}
 
 
+GIVEN = {"train": "a.b:train", "factors": FACTORS, "seeds": (0, 1, 2), "grid": "one", "fixed": {}}
+
+
 def made(**changes: Any) -> Design:
-    return Design(**{"train": "a.b:train", "factors": FACTORS, "seeds": (0, 1, 2)} | changes)
+    return Design(**GIVEN | changes)
 
 
 def test_one_factor_at_a_time_and_all_levels_together() -> None:
@@ -54,12 +60,17 @@ def test_a_run_has_the_same_name_in_a_design_that_grew() -> None:
         ({"factors": {"dropout": [0.5, 0.5]}}, "two different levels"),
         ({"factors": {"seed": [0, 1]}}, "is no factor"),
         ({"fixed": {"dropout": 0.1}}, "both fixed and a factor"),
+        ({"factors": {"dropout": [[0.5], [0.1]]}}, "two different levels"),
+        ({"factors": {"dropout": 0.5}}, "two different levels or more, the baseline's first; got 0.5"),
+        ({"train": 3}, "package.module:function; got 3"),
+        ({"seeds": 8}, "two or more"),
+        ({"fixed": {"day": date(2020, 1, 1)}}, "fixed values are numbers, texts"),
         ({"seeds": (0,)}, "two or more"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(BadInput, match=message):
-        made(**changes)
+        unchecked(Design.__post_init__)(SimpleNamespace(**GIVEN | changes))
 
 
 def test_a_design_is_read_from_toml(tmp_path: Path) -> None:

@@ -6,11 +6,16 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from click.testing import CliRunner
+from lens.planted_designs import write_design
 
+from ibprobe.cli import main
 from ibprobe.errors import BadInput
 from ibprobe.lens.compare import compare
 from ibprobe.lens.design import Design
@@ -65,6 +70,45 @@ def test_a_function_that_trains_without_the_watch_is_told(tmp_path: Path, begun:
     assert "trained without  with watch(model" in ended.failed
     with pytest.raises(BadInput, match="cannot be imported"):
         run_design(design("nothing"), QUICK, tmp_path / "lens", jobs=1)
+
+
+def test_a_keyword_that_the_function_does_not_take_is_told_before_anything_runs(tmp_path: Path, begun: Path) -> None:
+    with pytest.raises(BadInput, match=r"tiny does not take what the design gives it: .* unexpected keyword .*'lr'"):
+        run_design(design(fixed={"lr": 0.1}), QUICK, tmp_path / "lens")
+    assert not (tmp_path / "lens").exists()
+
+
+def test_a_first_run_that_fails_is_all_that_begins(tmp_path: Path, begun: Path) -> None:
+    (tmp_path / "design.toml").write_text(
+        '[design]\ntrain = "lens.training_functions:leaves"\nseeds = 2\n[factors]\nscale = [1.0, 3.0]\n'
+    )
+    told = CliRunner().invoke(main, ["lens", "run", str(tmp_path / "design.toml"), "-o", str(tmp_path / "lens")])
+    assert told.exit_code == 1
+    assert "0 runs done now, 1 failed, 0 were there" in told.stdout
+    assert told.stdout.endswith("The first run failed, so that no other began\n")
+    assert "SystemExit: 3" in told.stderr
+
+
+def test_a_folder_holds_runs_of_one_function_that_are_measured_alike(tmp_path: Path, begun: Path) -> None:
+    write_design(tmp_path, np.random.default_rng(0), {}, noise=0.1, seeds=2)
+    design().keep(tmp_path, asdict(QUICK))
+    assert len(design().missing(tmp_path)) == 6
+    design(factors={"scale": [1.0, 2.0]}).keep(tmp_path, asdict(QUICK))
+    for changed, measuring in ((design("dies"), QUICK), (design(), Measuring(rows=128))):
+        with pytest.raises(BadInput, match="give another folder"):
+            run_design(changed, measuring, tmp_path)
+    assert not begun.exists()
+
+
+@pytest.mark.slow
+def test_a_process_that_dies_stops_no_run_that_had_not_begun(tmp_path: Path, begun: Path) -> None:
+    ended = run_design(design("dies", seeds=(0, 1, 2, 3)), QUICK, tmp_path, jobs=2)
+    assert len(ended) == 12
+    failed = {done.name for done in ended if done.failed}
+    assert all("its process died: TerminatedWorkerError" in done.failed for done in ended if done.failed)
+    # The three of the second seed, and at most one beside each.
+    assert 3 <= len(failed) <= 6
+    assert {path.name for path in (tmp_path / "runs").iterdir()} == {done.name for done in ended} - failed
 
 
 PROGRAM = """

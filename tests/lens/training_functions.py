@@ -35,6 +35,11 @@ def forgets_to_watch(watch: Any, *, seed: int, order_seed: int, scale: float = 1
     """Trains nothing."""
 
 
+def leaves(watch: Any, *, seed: int, order_seed: int, scale: float = 1.0) -> None:
+    """As a script that ends by itself."""
+    raise SystemExit(3)
+
+
 def dies(watch: Any, *, seed: int, order_seed: int, scale: float = 1.0) -> None:
     """As the first, but a run with the second seed takes its process along."""
     if seed == 1:
