@@ -194,7 +194,9 @@ def take(run: Run, how: str, records: Records, last: int | None = None) -> None:
         if e.flags & _FAULTS or any(flag.startswith("guard:") for flag in e.flags):
             run.flagged += 1
             continue
-        for quantity, value in _values(e).items():
+        # Rank and spread are of the layer itself, whatever noise is added to it.
+        of_layer = how != ABSOLUTE
+        for quantity, value in (_values(e) if of_layer else {e.quantity: e.nats}).items():
             run.values[Key(how, e.split, e.layer, quantity)] = value
         run.channels[how, e.layer] = (e.noise, e.sigma, e.view, e.target)
 

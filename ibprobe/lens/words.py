@@ -65,13 +65,14 @@ def _found(effect: Effect) -> bool:
 def placebo(found: Findings) -> str:
     """What the placebo shows; nothing where there is none, or where nothing is decided."""
     of = found.comparisons.get(PLACEBO, ())
-    effects = [e for c in of for e in c.effects.values() if e.verdict != "not decided" or e.seeds >= found.fewest]
-    if not effects:
+    effects = {k: e for c in of for k, e in c.effects.items() if e.seeds >= found.fewest}
+    kinds = {(k.how, k.split, k.quantity) for k in effects}
+    alarms = {(k.how, k.split, k.quantity) for k, e in effects.items() if _found(e)}
+    if not kinds:
         return ""
-    alarms, kinds = sum(map(_found, effects)), len({(k.how, k.split, k.quantity) for c in of for k in c.effects})
     return (
-        f"The placebo shows {alarms} effects among {len(effects)} values of {kinds} kinds; each kind may show some by "
-        f"chance in {FALSE_DISCOVERIES:.0%} of designs"
+        f"The placebo shows an effect in {len(alarms)} of {len(kinds)} kinds of values; by chance, one kind in "
+        f"{round(1 / FALSE_DISCOVERIES)} does"
     )
 
 

@@ -35,7 +35,7 @@ def test_the_verdict_names_direction_and_layers(found: Findings) -> None:
     (quarter, half) = found.comparisons["dropout"]
     assert verdict(half, found) == "dropout = 0.5 against 0.0: less of X in early, middle, late"
     assert verdict(quarter, found).startswith("dropout = 0.25 against 0.0: less of X in ")
-    assert placebo(found).startswith("The placebo shows 0 effects among ")
+    assert placebo(found).startswith("The placebo shows an effect in 0 of ")
 
 
 def test_few_seeds_show_the_difference_without_a_verdict() -> None:
