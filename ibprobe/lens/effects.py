@@ -85,9 +85,9 @@ def judged(
 ) -> dict[Name, Effect]:
     """Verdicts of one comparison, over all its layers.
 
-    Found are the effects that Benjamini and Hochberg's step-up procedure (1995) rejects at ``rate``; of the others,
-    those whose 90 % interval lies within ± ``negligible`` are none (two one-sided tests; Schuirmann 1987). With fewer
-    seeds than ``fewest`` nothing is decided.
+    Effects whose 90 % interval lies within ± ``negligible`` are none, however certain (two one-sided tests; Schuirmann
+    1987). Of the others, those are found that Benjamini and Hochberg's step-up procedure (1995) rejects at ``rate``.
+    With fewer seeds than ``fewest`` nothing is decided.
     """
     enough = {name: e for name, e in effects.items() if e.seeds >= fewest}
     found = _found({name: e.p for name, e in enough.items()}, rate)
@@ -105,11 +105,11 @@ def _found(p: Mapping[Name, float], rate: float) -> set[Name]:
 def _verdict(e: Effect, found: bool, enough: bool, negligible: float) -> Verdict:
     if not enough:
         return "not decided"
-    if found:
-        return "more" if e.mean > 0 else "less"
     student = _student()
     half90 = (e.high - e.mean) * float(student.ppf(0.95, e.seeds - 1) / student.ppf(0.975, e.seeds - 1))
-    return "no effect" if abs(e.mean) + half90 <= negligible else "not decided"
+    if abs(e.mean) + half90 <= negligible:
+        return "no effect"
+    return ("more" if e.mean > 0 else "less") if found else "not decided"
 
 
 def _student() -> Any:

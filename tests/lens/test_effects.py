@@ -64,6 +64,13 @@ def test_small_differences_with_narrow_intervals_are_no_effect_and_wide_ones_not
     }
 
 
+def test_an_effect_that_is_certain_and_small_is_none() -> None:
+    values = [0.02 + 0.001 * k for k in range(8)]
+    assert paired(values).p < 1e-6
+    assert judged({"a": paired(values)}, negligible=0.1)["a"].verdict == "no effect"
+    assert judged({"a": paired(values)})["a"].verdict == "more"
+
+
 def test_few_seeds_decide_nothing_however_large_the_effect() -> None:
     assert judged({"a": paired([1.0, 1.1, 0.9])})["a"].verdict == "not decided"
     assert judged({"a": paired([1.0, 1.1, 0.9])}, fewest=3)["a"].verdict == "more"
