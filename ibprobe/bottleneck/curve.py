@@ -99,6 +99,11 @@ class IBCurve:
         points = np.column_stack([self.i_xt, self.i_ty])
         return _concave(np.concatenate([np.zeros((1, 2)), points]))
 
+    def reaching(self, i_xt: float) -> list[tuple[float, float]]:
+        """The frontier's points; beyond saturation it is flat, up to this I(X;T)."""
+        points = [(float(x), float(y)) for x, y in self.frontier]
+        return [*points, (i_xt, points[-1][1])] if i_xt > points[-1][0] else points
+
     def attained(self, i_xt: Any) -> Any:
         """The largest I(T;Y) at this I(X;T) that the solutions attain, alone or by time sharing, nats."""
         at = self.frontier

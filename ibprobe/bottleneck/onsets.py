@@ -14,9 +14,10 @@ from ibprobe.bottleneck.solution import Solution, solve
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-_CLIMBS, _PATIENCE = 400, 40
-_FOLLOWED = 64
-"""Places that are climbed from, those whose roots are lowest at first."""
+_CLIMBS, _STILL = 40, 1e-10
+_FOLLOWED = 16
+"""Places that are climbed from: those whose roots are lowest at first."""
+_LONGEST = 100.0
 _NEWTON = 60
 _TOL = 1e-8
 """Clusters that differ by less in what they are worth are one."""
@@ -46,31 +47,43 @@ def onset(joint: Joint) -> float:
     places = np.concatenate([joint.rows, 0.5 * (joint.rows + joint.p_y)])
     # What has no probability under r could never be; a little of p keeps every logarithm finite.
     places = (1 - 1e-9) * places + 1e-9 * joint.p_y
-    best, since, betas = local, 0, np.full(len(places), math.inf)
+    betas, _ = _roots(joint, places, np.full(len(places), math.inf))
+    lowest = np.argsort(betas)[:_FOLLOWED]
+    places, betas = places[lowest], betas[lowest]
     for _ in range(_CLIMBS):
-        score = np.log(np.clip(places / joint.p_y, TINY, None)) @ joint.rows.T
-        betas = _roots(score, joint.mass, betas)
-        if len(places) > _FOLLOWED:
-            lowest_few = np.argsort(betas)[:_FOLLOWED]
-            places, score, betas = places[lowest_few], score[lowest_few], betas[lowest_few]
-        lowest = float(betas.min())
-        since = 0 if lowest < best * (1 - 1e-12) else since + 1
-        best = min(best, lowest)
-        if since > _PATIENCE:
+        before = float(betas.min())
+        betas, places = _climbed(joint, places, betas)
+        if before - float(betas.min()) <= _STILL * before:
             break
-        places = _climbed(places, score, betas, joint)
-    return max(best, 1.0)
+    return max(1.0, min(local, float(betas.min())))
 
 
-def _roots(score: Any, mass: Any, near: Any) -> Float[np.ndarray, " m"]:
-    """The positive β at which ln E exp(β s) = 0, by Newton from the right, where it is convex and rises.
+def _climbed(joint: Joint, places: Any, betas: Any) -> tuple[Any, Any]:
+    """Two steps up in E exp(β s), at each place's own β, and one as far beyond as they foresee where that is lower."""
+    _, one = _roots(joint, places, betas)
+    first, two = _roots(joint, one, betas)
+    logs = [np.log(np.clip(place, TINY, None)) for place in (places, one, two)]
+    step, bend = logs[1] - logs[0], logs[2] - 2 * logs[1] + logs[0]
+    length = np.sqrt((places * step**2).sum(axis=1) / np.clip((places * bend**2).sum(axis=1), TINY, None))
+    length = np.clip(length, 1.0, _LONGEST)[:, None]
+    far = logs[0] + 2 * length * step + length**2 * bend
+    far = np.exp(far - far.max(axis=1, keepdims=True))
+    far /= far.sum(axis=1, keepdims=True)
+    reached, _ = _roots(joint, far, np.full(len(far), math.inf))
+    better = reached < first
+    return np.where(better, reached, first), np.where(better[:, None], far, one)
+
+
+def _roots(joint: Joint, places: Any, near: Any) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, "m k"]]:
+    """The positive β at which ln E exp(β s) = 0, by Newton from the right, where it rises; and one step up.
 
     Args:
-        score: ``(m, d)``, s of each place.
-        mass: ``(d,)``.
-        near: ``(m,)``, roots of slightly lower scores, and so not left of these.
+        joint: p(x, y).
+        places: ``(m, k)``.
+        near: ``(m,)``: what the roots are not to the right of.
     """
-    top = score.max(axis=1)
+    score = np.log(np.clip(places / joint.p_y, TINY, None)) @ joint.rows.T
+    mass, top = joint.mass, score.max(axis=1)
     rises = top > 1e-12
     bound = -np.log(mass[score.argmax(axis=1)]) / np.where(rises, top, 1.0)
     at = np.where(rises, np.minimum(bound, near), 1.0)
@@ -83,17 +96,9 @@ def _roots(score: Any, mass: Any, near: Any) -> Float[np.ndarray, " m"]:
         rate = (terms * score).sum(axis=1) / total
         move = np.where(rate > 0, value / np.where(rate > 0, rate, 1.0), 0.0)
         at = np.where(at - move > 0, at - move, at / 2)
-        if (np.abs(move) <= 1e-14 * at).all():
+        if (np.abs(move) <= 1e-8 * at).all():  # the next one would move by the square
             break
-    return np.where(rises, at, math.inf)
-
-
-def _climbed(places: Any, score: Any, betas: Any, joint: Joint) -> Any:
-    """One step up in E exp(β s), at each place's own β."""
-    finite = np.isfinite(betas)
-    lifted = np.where(finite, betas, 1.0)[:, None] * score
-    weight = joint.mass * np.exp(lifted - lifted.max(axis=1, keepdims=True))
-    return (weight @ joint.rows) / weight.sum(axis=1, keepdims=True)
+    return np.where(rises, at, math.inf), (terms @ joint.rows) / total[:, None]
 
 
 def bifurcations(

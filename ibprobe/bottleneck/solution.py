@@ -13,6 +13,8 @@ from ibprobe.bottleneck.weights import best_weights
 _STEPS = 60
 _UNUSED = 1e-8
 _LIGHT = 1e-3
+_MARGIN = 0.3
+"""Of the tolerance, what is worked to: a climb may end a little below the top, and merging may cost the rest."""
 _CLOSE = (1e-8, 1e-4, 1e-3)
 """Squared Hellinger distances within which clusters are tried as one, the narrowest first."""
 
@@ -40,21 +42,21 @@ def solve(problem: Problem, start: Array, *, tol: float = 1e-6, rounds: int = 40
         tol: the gap that is good enough, nats.
         rounds: of iterating and proving, at most.
     """
-    clusters, lowest, proved, settled = start, math.inf, -math.inf, False
+    within, clusters, lowest, proved, settled = _MARGIN * tol, start, math.inf, -math.inf, False
     best = start
     for _ in range(rounds):
         if not settled:
-            clusters = settle(problem, _joined(problem, clusters, 0.01 * tol), tol=tol, steps=_STEPS)
+            clusters = settle(problem, _joined(problem, clusters, 0.01 * within), tol=within, steps=_STEPS)
         value = problem.step(clusters)[1]
-        slack, missing = certify(problem, clusters, tol)
+        slack, missing = certify(problem, clusters, within)
         proved = max(proved, value - max(slack, 0.0))
         if value < lowest:
             best, lowest = clusters, value
-        if lowest - proved <= tol or not len(missing):
+        if lowest - proved <= within or not len(missing):
             break
         clusters = _with(problem, clusters, missing)
-        settled = value - problem.step(clusters)[1] < tol
-    spare = max(tol - (lowest - proved), 0.0)
+        settled = value - problem.step(clusters)[1] < within
+    spare = max(0.5 * tol - (lowest - proved), 0.0)
     fewer = _needed(problem, _joined(problem, best, spare / 3), spare / 3)
     return Solution(fewer, max(problem.step(fewer)[1] - proved, 0.0))
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
+from ibprobe.bottleneck.curve import IBCurve
 from ibprobe.show.labels import place_labels
 from ibprobe.show.layers import FEW_LAYERS, layer_shape, picked, step_colour, unless_picked
 from ibprobe.show.panels import Panel, comparable, last_rows
@@ -66,6 +67,12 @@ def plane(panel: Panel, *, beside: Sequence[Panel] = (), frontier: Points = ()) 
             *_names(panel, axes),
         ],
     }
+
+
+def along(curve: IBCurve | None, panel: Panel) -> Points:
+    """The frontier as far to the right as the panel's values go; nothing without a curve."""
+    values = [e.nats for e in panel.xt if math.isfinite(e.nats)]
+    return curve.reaching(max(values, default=0.0)) if curve else ()
 
 
 def _how_to_read(panel: Panel) -> str:
