@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ import numpy as np
 from ibprobe.bottleneck.curve import IBCurve
 from ibprobe.errors import BadInput
 from ibprobe.record.records import Estimate
+from ibprobe.show.labels import place_labels
 from ibprobe.show.page import Cell, Line, Page, Table
 from ibprobe.show.panels import Panel, shown_name
 from ibprobe.show.theme import SHAPES, Spec
@@ -40,7 +42,7 @@ def frontier_chart(
         title: of the chart.
     """
     right = 1.06 * max([curve.i_xt.max(), *(m.i_xt for m in marks), 0.01])
-    top = 1.1 * max(curve.i_xy, 0.01)
+    top = 1.1 * max([curve.i_xy, *(m.i_ty for m in marks), 0.01])
     x = _axis("x", "I(X;T), nats", right)
     y = _axis("y", "I(T;Y), nats", top)
     line = [{"x": a, "y": b} for a, b in curve.reaching(right)]
@@ -58,7 +60,12 @@ def frontier_chart(
         "title": {"text": title, "subtitle": "no representation of X lies above the line · dashed: I(T;Y) = I(X;T)"},
         "width": WIDTH,
         "height": HEIGHT,
-        "layer": [*limits, _line(line, x, y, "ink"), _solutions(curve, x, y, bool(marks)), *_layers(marks, x, y)],
+        "layer": [
+            *limits,
+            _line(line, x, y, "ink"),
+            _solutions(curve, x, y, bool(marks)),
+            *_layers(marks, x, y, right, top),
+        ],
     }
 
 
@@ -85,7 +92,7 @@ def _solutions(curve: IBCurve, x: Spec, y: Spec, small: bool) -> Spec:
     }
 
 
-def _layers(marks: Sequence[Mark], x: Spec, y: Spec) -> list[Spec]:
+def _layers(marks: Sequence[Mark], x: Spec, y: Spec, right: float, top: float) -> list[Spec]:
     if not marks:
         return []
     nets = list(dict.fromkeys(m.net for m in marks))
@@ -93,6 +100,8 @@ def _layers(marks: Sequence[Mark], x: Spec, y: Spec) -> list[Spec]:
     shape = {"field": "net", "type": "nominal", "title": "network", "scale": {"domain": nets, "range": list(SHAPES)}}
     ways = {"field": "net", "type": "nominal", "legend": None, "scale": {"domain": nets}}
     at = {"x": x, "y": y}
+    beside = _names(marks, right, top)
+    place = {name: {"expr": f"datum.{name}"} for name in ("dx", "dy", "align")}
     return [
         {
             "data": {"values": rows},
@@ -105,11 +114,19 @@ def _layers(marks: Sequence[Mark], x: Spec, y: Spec) -> list[Spec]:
             "encoding": {**at, "shape": shape, "tooltip": [{"field": f} for f in ("net", "layer", "x", "y")]},
         },
         {
-            "data": {"values": rows},
-            "mark": {"type": "text", "style": "ink", "dy": 15, "fontSize": 11},
-            "encoding": {**at, "text": {"field": "layer"}},
+            "data": {"values": beside},
+            "mark": {"type": "text", "style": "ink", "fontSize": 11, "baseline": "middle", **place},
+            "encoding": {**at, "text": {"field": "text"}},
         },
     ]
+
+
+def _names(marks: Sequence[Mark], right: float, top: float) -> list[dict[str, Any]]:
+    """Where the layers' names stand so that none covers another."""
+    where = {f"{m.net} {m.layer}": (m.i_xt, m.i_ty) for m in marks}
+    pixels = [(name, WIDTH * x / right, HEIGHT * (1 - y / top)) for name, (x, y) in where.items()]
+    found = place_labels(pixels, (), WIDTH, HEIGHT)
+    return [{**asdict(label), "x": where[label.text][0], "y": where[label.text][1]} for label in found]
 
 
 def distance_table(panels: Sequence[Panel], curve: IBCurve) -> list[Table]:

@@ -79,7 +79,7 @@ def recorded(tmp_path: Path) -> Path:
     kept = RunDir(tmp_path / "run")
     kept.open({"model": "Net", "seed": 0})
     made = []
-    for name, xt, ty in (("below", 2.0, 0.5), ("corner", 1.1, 1.095), ("above", 0.3, 0.9)):
+    for name, xt, ty in (("below", 2.0, 0.5), ("corner", 1.1, ib_curve(labels(), [0.0]).h_y), ("above", 0.3, 0.9)):
         made += [interval("I_XT", xt - 0.05, xt + 0.05, layer=name), interval("I_TY", ty - 0.01, ty + 0.01, layer=name)]
     kept.write(tuple(made), ())
     kept.close("")

@@ -27,9 +27,9 @@ def test_every_solution_is_a_point_at_its_place(curve: IBCurve) -> None:
 
 
 def test_layers_are_named_and_each_net_has_its_shape(curve: IBCurve) -> None:
-    given = [Mark(net, layer, 2.0, 0.1) for net in ("a", "b") for layer in ("T1", "T2")]
+    given = [Mark(net, f"T{i}", 1.0 + i, 0.1 + 0.1 * (net == "a")) for net in ("a", "b") for i in (1, 2)]
     spec = frontier_chart(curve, given)
-    assert sorted(text for text in texts(spec) if text.startswith("T")) == ["T1", "T1", "T2", "T2"]
+    assert sorted(text for text in texts(spec) if " T" in text) == ["a T1", "a T2", "b T1", "b T2"]
     assert len({m["shape"] for m in marks(spec, "symbol") if m["size"] == 90}) == 2
 
 
