@@ -47,7 +47,7 @@ def plane(panel: Panel, *, beside: Sequence[Panel] = (), frontier: Points = ()) 
     last = len(panel.steps) - 1
     slider = {"input": "range", "min": 0, "max": max(last, 1), "step": 1, "name": "snapshot "}
     return {
-        "title": {"text": panel.title, "subtitle": _how_to_read(panel)},
+        "title": {"text": panel.title, "subtitle": _how_to_read(panel, frontier)},
         "width": WIDTH,
         "height": HEIGHT,
         "params": [{"name": "snapshot", "value": last, "bind": slider}, picked(panel.layers, "points_of_layers")],
@@ -75,9 +75,10 @@ def along(curve: IBCurve | None, panel: Panel) -> Points:
     return curve.reaching(max(values, default=0.0)) if curve else ()
 
 
-def _how_to_read(panel: Panel) -> str:
+def _how_to_read(panel: Panel, frontier: Points) -> str:
+    limit = " · solid: the IB curve, likewise" if frontier else ""
     whiskers = "brackets" if panel.seeds == 1 else f"95 % over {panel.seeds} seeds"
-    return f"whiskers: {whiskers} · hollow: flagged, point at it · dashed: what no point may pass"
+    return f"whiskers: {whiskers} · hollow: flagged, point at it · dashed: what no point may pass{limit}"
 
 
 @dataclass(frozen=True, slots=True)
