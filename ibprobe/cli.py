@@ -1,4 +1,4 @@
-"""The command line: ``ibprobe demo · report · export · lens · wandb-workspace · explain · plugins · selfcheck``."""
+"""The command line: ``ibprobe demo · report · export · lens · ib-curve · explain · plugins · selfcheck`` and W&B's."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ibprobe.errors import BadInput, BadRun, MissingExtra, ProbeError
+from ibprobe.frontier import ib_curve_command, read_frontier
 from ibprobe.lens.commands import lens
 from ibprobe.version import __version__
 
@@ -39,6 +40,7 @@ def main() -> None:
 
 
 main.add_command(lens)
+main.add_command(ib_curve_command)
 
 
 @main.command()
@@ -162,9 +164,10 @@ def export(run: Path, out: Path) -> None:
 @click.option(
     "--look", type=click.Choice(["light", "dark"]), default="light", show_default=True, help="Of --png, --svg."
 )
+@click.option("--frontier", type=click.Path(path_type=Path), help="IB curve to draw: .npz, or its joint, .npy or .csv.")
 @click.option("--average/--separate", default=None, help="Runs of the same settings [default: average other seeds].")
 def report(
-    runs: tuple[Path, ...], out: Path | None, png: Path | None, svg: Path | None, look: Look, average: bool | None
+    runs: tuple[Path, ...], out: Path | None, png: Path | None, svg: Path | None, look: Look, **options: Any
 ) -> None:
     """Write what each RUN recorded as one HTML page: verdict, information plane, curves, tables.
 
@@ -174,12 +177,13 @@ def report(
     from ibprobe.show.report import write_report
 
     page = out or (None if png or svg else Path("report.html"))
+    options["frontier"] = options["frontier"] and read_frontier(options["frontier"])
     with Console(stderr=True).status("reading") as status:
         found, damaged = _read_runs(runs)
         status.update("drawing")
-        written = [write_report(found, page, average=average)] if page else []
-        written += save_pictures(found, png, "png", look=look, average=average) if png else []
-        written += save_pictures(found, svg, "svg", look=look, average=average) if svg else []
+        written = [write_report(found, page, **options)] if page else []
+        written += save_pictures(found, png, "png", look=look, **options) if png else []
+        written += save_pictures(found, svg, "svg", look=look, **options) if svg else []
     for path in written:
         click.echo(f"{path} ({path.stat().st_size / 1000:,.0f} kB)")
     sys.exit(1 if damaged else 0)

@@ -18,7 +18,7 @@ FLOORS = [
     {"runtime", "plugins"},
     {"checkpoint", "arrays", "doctor"},
     {"probe", "sweep"},
-    {"selfcheck", "demo"},
+    {"selfcheck", "demo", "frontier"},
     {"lens"},
     {"cli"},
 ]

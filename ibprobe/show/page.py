@@ -8,12 +8,13 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+from ibprobe.bottleneck.curve import IBCurve
 from ibprobe.errors import MissingExtra
 from ibprobe.record.records import Records
 from ibprobe.show.cases import Case, cases
 from ibprobe.show.packing import columns, deflate
 from ibprobe.show.panels import Panel, panels
-from ibprobe.show.plane import plane
+from ibprobe.show.plane import along, plane
 from ibprobe.show.theme import SCHEMA, Spec, config
 from ibprobe.show.verdict import Verdict, verdict
 from ibprobe.version import __version__
@@ -60,9 +61,11 @@ class Page:
     _charts: dict[str, Spec] = field(default_factory=dict)
     _panels: dict[int, Panel] = field(default_factory=dict)
 
-    def add_case(self, case: Case, own: Sequence[Panel], beside: Sequence[Panel]) -> None:
-        """The verdict and the planes of a case."""
-        ids = [self._add(plane(p, beside=beside), p, steps=p.steps) for p in own if p.ty]
+    def add_case(
+        self, case: Case, own: Sequence[Panel], beside: Sequence[Panel], frontier: IBCurve | None = None
+    ) -> None:
+        """The verdict and the planes of a case, with the IB curve of its task where that is known."""
+        ids = [self._add(plane(p, beside=beside, frontier=along(frontier, p)), p, steps=p.steps) for p in own if p.ty]
         self.cases.append({"name": case.name, "verdict": _boxes(verdict(own, case.records.events)), "planes": ids})
 
     def add_words(self, boxes: Sequence[tuple[str, str, Sequence[str]]]) -> None:

@@ -7,19 +7,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from ibprobe.bottleneck.curve import IBCurve
 from ibprobe.errors import BadInput, MissingExtra
 from ibprobe.record.records import Records
 from ibprobe.show.cases import measured_cases
 from ibprobe.show.lines import lines
 from ibprobe.show.panels import panels, together
-from ibprobe.show.plane import plane
+from ibprobe.show.plane import along, plane
 from ibprobe.show.summaries import compression
 from ibprobe.show.theme import Look, Spec, themed
 
 Kind = Literal["png", "svg"]
 
 
-def pictures(runs: Sequence[tuple[str, Records]], *, average: bool | None = None) -> dict[str, Spec]:
+def pictures(
+    runs: Sequence[tuple[str, Records]], *, average: bool | None = None, frontier: IBCurve | None = None
+) -> dict[str, Spec]:
     """The planes, curves and falls of runs by file name, as specifications that stand alone.
 
     Raises:
@@ -31,7 +34,7 @@ def pictures(runs: Sequence[tuple[str, Records]], *, average: bool | None = None
     for number, panel in enumerate(everything):
         name = f"{number + 1}-{panel.split}" if len(everything) > 1 else panel.split
         if panel.ty:
-            made[f"plane-{name}"] = plane(panel, beside=everything)
+            made[f"plane-{name}"] = plane(panel, beside=everything, frontier=along(frontier, panel))
         if len(panel.steps) > 1:
             made[f"input-{name}"] = lines(panel, "I_XT", beside=everything)
             made |= {f"target-{name}": lines(panel, "I_TY", beside=everything)} if panel.ty else {}
@@ -50,6 +53,7 @@ def save_pictures(
     *,
     look: Look = "light",
     average: bool | None = None,
+    frontier: IBCurve | None = None,
 ) -> list[Path]:
     """Write planes, curves and falls as files.
 
@@ -59,12 +63,13 @@ def save_pictures(
         kind: ``png`` (twice the resolution of a screen) or ``svg``.
         look: ``light`` or ``dark``.
         average: as for :func:`write_report`.
+        frontier: likewise.
 
     Raises:
         BadInput: there is nothing to draw, or the folder cannot be written.
         MissingExtra: vl-convert-python is not installed.
     """
-    return write_pictures(pictures(runs, average=average), folder, kind, look=look)
+    return write_pictures(pictures(runs, average=average, frontier=frontier), folder, kind, look=look)
 
 
 def write_pictures(specs: Mapping[str, Spec], folder: str | Path, kind: Kind, *, look: Look = "light") -> list[Path]:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
+from ibprobe.bottleneck.curve import IBCurve
 from ibprobe.show.labels import place_labels
 from ibprobe.show.layers import FEW_LAYERS, layer_shape, picked, step_colour, unless_picked
 from ibprobe.show.panels import Panel, comparable, last_rows
@@ -46,7 +47,7 @@ def plane(panel: Panel, *, beside: Sequence[Panel] = (), frontier: Points = ()) 
     last = len(panel.steps) - 1
     slider = {"input": "range", "min": 0, "max": max(last, 1), "step": 1, "name": "snapshot "}
     return {
-        "title": {"text": panel.title, "subtitle": _how_to_read(panel)},
+        "title": {"text": panel.title, "subtitle": _how_to_read(panel, frontier)},
         "width": WIDTH,
         "height": HEIGHT,
         "params": [{"name": "snapshot", "value": last, "bind": slider}, picked(panel.layers, "points_of_layers")],
@@ -68,9 +69,16 @@ def plane(panel: Panel, *, beside: Sequence[Panel] = (), frontier: Points = ()) 
     }
 
 
-def _how_to_read(panel: Panel) -> str:
+def along(curve: IBCurve | None, panel: Panel) -> Points:
+    """The frontier as far to the right as the panel's values go; nothing without a curve."""
+    values = [e.nats for e in panel.xt if math.isfinite(e.nats)]
+    return curve.reaching(max(values, default=0.0)) if curve else ()
+
+
+def _how_to_read(panel: Panel, frontier: Points) -> str:
+    limit = " · solid: the IB curve, likewise" if frontier else ""
     whiskers = "brackets" if panel.seeds == 1 else f"95 % over {panel.seeds} seeds"
-    return f"whiskers: {whiskers} · hollow: flagged, point at it · dashed: what no point may pass"
+    return f"whiskers: {whiskers} · hollow: flagged, point at it · dashed: what no point may pass{limit}"
 
 
 @dataclass(frozen=True, slots=True)

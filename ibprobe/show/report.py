@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from ibprobe.bottleneck.curve import IBCurve
 from ibprobe.errors import BadInput
 from ibprobe.record.records import Records
 from ibprobe.show.cases import Case, measured_cases
+from ibprobe.show.frontier import distance_table
 from ibprobe.show.lines import curves, lines
 from ibprobe.show.page import Page
 from ibprobe.show.panels import Panel, panels, together
@@ -17,7 +19,13 @@ from ibprobe.show.tables import events_table, finals_table, flags_table, measure
 from ibprobe.show.theme import Spec
 
 
-def write_report(runs: Sequence[tuple[str, Records]], path: str | Path, *, average: bool | None = None) -> Path:
+def write_report(
+    runs: Sequence[tuple[str, Records]],
+    path: str | Path,
+    *,
+    average: bool | None = None,
+    frontier: IBCurve | None = None,
+) -> Path:
     """Write one self-contained HTML page about one or more runs.
 
     Args:
@@ -25,6 +33,7 @@ def write_report(runs: Sequence[tuple[str, Records]], path: str | Path, *, avera
         path: the page to write.
         average: whether runs of the same settings are shown as their mean, with its interval over seeds; by default,
             where their recorded seeds differ.
+        frontier: the IB curve of the task's p(x, y), drawn on the planes, with each layer's distance to it.
 
     Returns:
         The path.
@@ -33,7 +42,7 @@ def write_report(runs: Sequence[tuple[str, Records]], path: str | Path, *, avera
         BadInput: no run holds an estimate, or the page cannot be written.
         MissingExtra: the packages of the ``report`` extra are not installed.
     """
-    page = _page(runs, average).html()
+    page = _page(runs, average, frontier).html()
     target = Path(path)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -43,16 +52,17 @@ def write_report(runs: Sequence[tuple[str, Records]], path: str | Path, *, avera
     return target
 
 
-def _page(runs: Sequence[tuple[str, Records]], average: bool | None) -> Page:
+def _page(runs: Sequence[tuple[str, Records]], average: bool | None, frontier: IBCurve | None) -> Page:
     found = measured_cases(runs, average=average)
     own = [panels([case]) for case in found]
     everything = [panel for of_case in own for panel in of_case]
     page = Page(_title(runs), _subtitle(found))
     trained = [(case, of_case) for case, of_case in zip(found, own, strict=True) if not _is_sweep(case.records)]
     for case, of_case in trained:
-        page.add_case(case, of_case, everything)
+        page.add_case(case, of_case, everything, frontier)
     _add_charts(page, [case for case, _ in trained], [panel for _, of_case in trained for panel in of_case])
     _add_sweeps(page, [case for case in found if _is_sweep(case.records)])
+    page.tables += distance_table(everything, frontier) if frontier else []
     page.tables += [
         *finals_table(everything), *flags_table(everything), *measurement_table(found), *events_table(found),
     ]  # fmt: skip

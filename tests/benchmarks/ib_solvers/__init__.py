@@ -1,0 +1,1 @@
+"""IB solvers compared: speed, and how far each stays from the best objective."""

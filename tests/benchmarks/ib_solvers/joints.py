@@ -1,0 +1,56 @@
+"""The joints that solvers are compared on, and the value that all of them should reach."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ibprobe.bottleneck import ib_curve
+
+Array = NDArray[np.float64]
+SIZES = ((64, 2), (64, 10), (256, 2), (256, 10), (1024, 2), (1024, 10))
+BETAS = np.linspace(0.01, 20, 50)
+_EVERY = 7
+_STEPS, _STILL = 20_000, 1e-13
+
+
+def random_joint(n: int, k: int) -> Array:
+    """p(x) from Dir(2), p(y|x) from Dir(1)."""
+    rng = np.random.default_rng(0)
+    joint: Array = rng.dirichlet(np.full(n, 2.0))[:, None] * rng.dirichlet(np.ones(k), n)
+    return joint
+
+
+def converged(p: Array, betas: Array) -> tuple[Array, Array]:
+    """I(X;T) − β I(T;Y) of our solver at a stricter tolerance, and how far that may be from the minimum."""
+    curve = ib_curve(p, betas, tol=1e-9 if len(p) <= 256 else 1e-7)
+    return curve.objective, curve.gap
+
+
+def annealed(p: Array) -> list[tuple[float, float]]:
+    """β and I(X;T) − β I(T;Y) of the textbook's iteration, with as many clusters as inputs, from high β downwards.
+
+    It shares no code with the solver: a minimum that it reaches and the solver does not would show.
+    """
+    p_x = p.sum(1)
+    rows = p / p_x[:, None]
+    own = (rows * np.log(rows)).sum(1)
+    p_y = p.sum(0)
+    told = float((p * np.log(rows / p_y)).sum())
+    found, clusters = [], p
+    for beta in BETAS[::-_EVERY]:
+        value = np.inf
+        for _ in range(_STEPS):
+            clusters = clusters[clusters.sum(1) > 1e-13]
+            weight = clusters.sum(1)
+            energy = np.log(weight) - beta * (own[:, None] - rows @ np.log(clusters / weight[:, None]).T)
+            top = energy.max(1, keepdims=True)
+            share = np.exp(energy - top)
+            z = share.sum(1, keepdims=True)
+            before, value = value, float(-p_x @ (np.log(z) + top)[:, 0])
+            if before - value < _STILL:
+                break
+            clusters = (share * (p_x[:, None] / z)).T @ rows
+        # Its free energy is I(X;T) + β (I(X;Y) − I(T;Y)).
+        found.append((float(beta), value - float(beta) * told))
+    return found[::-1]
