@@ -22,7 +22,7 @@ GOAL = 1e-6
 STRETCH = 5.0
 _DIT = (((4, 2), 8.0), ((8, 2), 8.0), ((16, 2), 8.0))
 _BELOW = 256
-"""The textbook's iteration takes hours beyond this many inputs."""
+"""References take too long beyond this many inputs."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,9 +30,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
     lines = ["| joint | ours, s (CPU) | gap, nats | embo, s (CPU) | gap, nats | points | faster |", "|---" * 7 + "|"]
-    missed = [
-        _compared(*size, options, lines) for size in SIZES if not options.size or f"{size[0]}x{size[1]}" in options.size
-    ]
+    missed = []
+    for n, k in SIZES:
+        if not options.size or f"{n}x{k}" in options.size:
+            missed.append(_compared(n, k, options, lines))
+            print(lines[-1], file=sys.stderr, flush=True)
     if options.peers and not options.size:
         lines += ["", "| joint, one β | ours, s | dit, s | dit's gap, nats |", "|---|---|---|---|"]
         lines += [_beside_dit(*size, beta, options.out) for size, beta in _DIT]
@@ -61,7 +63,8 @@ def _compared(n: int, k: int, options: argparse.Namespace, lines: list[str]) -> 
     print(f"{n}x{k} …", file=sys.stderr, flush=True)
     p = random_joint(n, k)
     curve, wall, cpu = _timed(p, BETAS)
-    best, proof = converged(p, BETAS)
+    # Of large joints, the value that our own proof says nothing is below.
+    best, proof = converged(p, BETAS) if n <= _BELOW else (curve.objective - curve.gap, 0.0 * curve.gap)
     gap = float((curve.objective - best).max())
     for beta, value in annealed(p) if n <= _BELOW else ():
         lead = float(np.interp(beta, BETAS, best)) - value
