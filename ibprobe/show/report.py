@@ -52,7 +52,7 @@ def write_report(
     return target
 
 
-def _page(runs: Sequence[tuple[str, Records]], average: bool | None, frontier: IBCurve | None) -> Page:
+def _page(runs: Sequence[tuple[str, Records]], average: bool | None, frontier: IBCurve | None = None) -> Page:
     found = measured_cases(runs, average=average)
     own = [panels([case]) for case in found]
     everything = [panel for of_case in own for panel in of_case]
