@@ -1,0 +1,13 @@
+"""The bottleneck itself: its losses, its rates, and what a code tells of known factors."""
+
+from ibprobe.bottleneck.objectives import CapacityRamp, RateDistortion, beta_vae_loss, vib_loss
+from ibprobe.bottleneck.variational import GaussianBottleneck, GaussianDropout
+
+__all__ = [
+    "CapacityRamp",
+    "GaussianBottleneck",
+    "GaussianDropout",
+    "RateDistortion",
+    "beta_vae_loss",
+    "vib_loss",
+]
