@@ -36,7 +36,7 @@ class RateDistortion:
 class CapacityRamp:
     """A target for the rate that grows linearly: C(step), to be given as ``capacity=``.
 
-    Burgess et al. 2018 (arXiv 1804.03599, eq. 8): the loss is distortion + γ·|rate − C| with γ = ``beta_rate`` large.
+    Burgess et al. 2018 (arXiv 1804.03599): the loss is distortion + γ·|rate − C| with γ = ``beta_rate`` large.
     """
 
     stop: float = 25.0

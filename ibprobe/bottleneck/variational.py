@@ -16,7 +16,7 @@ class GaussianBottleneck(nn.Module):
     """Draw z = mean + scale·ε, and say what that costs: the rate KL(q(z|x)‖r(z)).
 
     The mean rate is at least I(X;Z) whatever r is, and more by KL(q(z)‖r) exactly (Alemi et al. 2017, arXiv 1612.00410,
-    eq. 14; Alemi et al. 2018, arXiv 1711.00464). A probe that replays the layer brackets I(X;Z) with the layer's own
+    section 3; Alemi et al. 2018, arXiv 1711.00464). A probe that replays the layer brackets I(X;Z) with the layer's own
     means and scales and adds no noise of its own.
 
     It has no state but r: mean and scale come from the layers before it, for example as ``mean, raw = h.chunk(2, -1)``
