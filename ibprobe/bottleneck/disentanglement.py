@@ -191,4 +191,5 @@ def _scatter(rows: Float[Codes, "a b"]) -> Float[Codes, " a"]:
     total = rows.sum(1, keepdims=True)
     shares = np.where(total > 0, rows / np.where(total > 0, total, 1), 1 / b)
     terms = np.where(shares > 0, shares * np.log(np.where(shares > 0, shares, 1)), 0)
-    return np.asarray(-terms.sum(1) / math.log(b))
+    scattered: Codes = -terms.sum(1) / math.log(b)
+    return scattered
