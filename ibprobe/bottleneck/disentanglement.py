@@ -171,7 +171,8 @@ def _binned(unit: Float[Codes, " n"], bins: int) -> Int[Codes, " n"]:
     low, high = unit.min(), unit.max()
     if high <= low:
         return np.zeros(len(unit), dtype=np.int64)
-    return np.minimum(((unit - low) / (high - low) * bins).astype(np.int64), bins - 1)
+    places: Codes = np.minimum(((unit - low) / (high - low) * bins).astype(np.int64), bins - 1)
+    return places
 
 
 def _entropy(symbols: Int[Codes, " n"]) -> float:
