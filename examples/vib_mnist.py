@@ -2,8 +2,8 @@
 
     python examples/vib_mnist.py --root folder-with-the-four-mnist-files --out vib --epochs 200
 
-Stop it at any time; the same command goes on. It writes `table.md` and `figure.svg`. The public log at β = 0.001 and 200
-epochs: 22.2 bits, 1.84 % errors of one sample, 1.27 % of twelve. The defaults are a shortened run for a CPU.
+Stop it at any time; the same command goes on. It writes `table.md` and `figure.svg`. The public log at β = 0.001 and
+200 epochs: 22.2 bits, 1.84 % errors of one sample, 1.27 % of twelve. The defaults are a shortened run for a CPU.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """A training function that a design can name: the variational information bottleneck on MNIST.
 
 Alemi et al. 2017 (arXiv 1612.00410): 784-1024-1024-2K, a Gaussian code of K units with a standard normal marginal, a
-linear decoder; Adam at 1e-4 with β₁ = 0.5, halved about every 45 epochs, and weights averaged over about 1,000 steps. The
-authors' public log (vib_demo, K = 256, β = 1e-3, 200 epochs) goes from a rate of 134 bits after the first epoch to 22,
-with 1.84 % errors of one sample and 1.27 % of twelve.
+linear decoder; Adam at 1e-4 with β₁ = 0.5, halved about every 45 epochs, and weights averaged over about 1,000 steps.
+The authors' public log (vib_demo, K = 256, β = 1e-3, 200 epochs) goes from a rate of 134 bits after the first epoch to
+22, with 1.84 % errors of one sample and 1.27 % of twelve.
 """
 
 from __future__ import annotations
