@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -16,7 +16,7 @@ from ibprobe.checkpoint import gather
 from ibprobe.errors import BadInput
 from ibprobe.estimate.channel import Channel, Noise, Target
 from ibprobe.estimate.estimators import LayerEstimator
-from ibprobe.record.records import Estimate, Records
+from ibprobe.record.records import Estimate, Event, Records
 
 # Half octaves. Above 2, a layer of any width keeps less than 1/(2σ²) = 0.13 nats.
 _SIGMAS = (0.0625, 0.0884, 0.125, 0.1768, 0.25, 0.3536, 0.5, 0.7071, 1.0, 1.4142, 2.0)
@@ -73,7 +73,11 @@ def sigma_sweep(
     channels = [Channel(noise, sigma, seed, target=target) for sigma in sizes]
     draws = Draws(passes, train_mode, seed)
     taken, meta = gather(model, data, layers, rows, view, draws, all_there_is=target == "probe_set")
-    records = Records(meta={**meta, "noise": noise, "sigmas": sizes})
+    own = [layer.name for layer in taken.layers if layer.scale is not None]
+    why = "it draws from a Gaussian of its own, to which no noise is added: ibprobe.measure brackets it"
+    notes = [Event(step=taken.span[1], kind="not_measured", layer=name, why=why, split=taken.split) for name in own]
+    taken = replace(taken, layers=tuple(layer for layer in taken.layers if layer.name not in own))
+    records = Records(events=tuple(notes), meta={**meta, "noise": noise, "sigmas": sizes})
     with torch.no_grad():
         for channel in channels:
             estimates, events = LayerEstimator(channel).brackets(taken)

@@ -109,6 +109,20 @@ def test_regularizers_are_compared_with_both_activations(reference_data: Path, t
         assert "not decided, for 2 seeds are too few" in (tmp_path / activation / "lens.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
+def test_the_table_of_beta_vaes_and_that_of_vib_come_with_intervals(reference_data: Path, tmp_path: Path) -> None:
+    tiny: dict[str, tuple[object, ...]] = {
+        "beta_vae.py": ("--steps", 5, "--bodies", 100),
+        "vib_mnist.py": ("--root", reference_data, "--epochs", 1, "--images", 500, "--width", 32, "--units", 8),
+    }
+    for name, given in tiny.items():
+        folder = tmp_path / name
+        line = last_line(name, *given, "--out", folder, "--betas", 0.1, 1, "--seeds", 2, "--jobs", 1)
+        assert line == f"4 runs; table.md and figure.svg in {folder}"
+        assert len((folder / "table.md").read_text(encoding="utf-8").splitlines()) == 4
+        assert "<svg" in (folder / "figure.svg").read_text(encoding="utf-8")
+
+
 def test_the_readme_starts_with_the_quickstart() -> None:
     first = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert first

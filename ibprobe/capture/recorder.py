@@ -8,11 +8,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ibprobe.capture.encoders import VIEW, moment_rows
 from ibprobe.capture.layers import why_not_run
 from ibprobe.capture.layouts import Layout
 from ibprobe.capture.rows import Batch, Sighting, why_no_matrix
 from ibprobe.capture.taps import CallCounter
-from ibprobe.capture.views import Views, described, to_rows, token_mask, view_of
+from ibprobe.capture.views import MAX_FEATURES, Views, described, to_rows, token_mask, view_of
 from ibprobe.errors import BadInput
 
 
@@ -47,7 +48,11 @@ class Recorder:
         seen.look_at(output)
         try:
             view, layout = view_of(self._view, layer), self._axes[layer]
-            rows, seen.view = to_rows(output, n=self._n, mask=mask, view=view, layout=layout, pick=self._pick)
+            moments = None if callable(view) else moment_rows(output, self._n, MAX_FEATURES)
+            if moments is None:
+                rows, seen.view = to_rows(output, n=self._n, mask=mask, view=view, layout=layout, pick=self._pick)
+            else:
+                rows, seen.view = moments, VIEW
         except BadInput as e:
             seen.why = str(e)
         else:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ibprobe.capture.autocast import autocast_here
 from ibprobe.capture.bystanders import Bystanders
 from ibprobe.capture.conditions import Conditions
+from ibprobe.capture.encoders import VIEW, Moments
 from ibprobe.capture.layouts import layouts
 from ibprobe.capture.passes import Draws, draw_as_in_training, with_passes
 from ibprobe.capture.randomness import Randomness
@@ -204,9 +205,16 @@ def _found(recorder: Recorder, again: Recorder, coupled: bool, dropped: int) -> 
     """Rows of the layers that have them."""
     first = again.rows
     return [
-        LayerRows(t, name, recorder.seen[name].view, coupled or _differs(t, first.get(name)), dropped=dropped)
+        _layer_rows(t, name, recorder.seen[name].view, coupled or _differs(t, first.get(name)), dropped)
         for name, t in recorder.rows.items()
     ]
+
+
+def _layer_rows(t: Tensor, name: str, view: str, stochastic: bool, dropped: int) -> LayerRows:
+    if view != VIEW:
+        return LayerRows(t, name, view, stochastic, dropped=dropped)
+    own = Moments.of(t)
+    return LayerRows(own.mean, name, view, stochastic, dropped=dropped, scale=own.scale, rate=own.rate)
 
 
 def _differs(rows: Tensor, again: Tensor | None) -> bool:

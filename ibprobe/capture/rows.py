@@ -36,6 +36,10 @@ class LayerRows:
     """Repeated inputs that were left out before."""
     passes: Float[Tensor, "k passes d"] | None = None
     """For a layer that draws random numbers, evenly spaced rows of it in every one of several forward passes."""
+    scale: Float[Tensor, "n d"] | None = None
+    """For a layer that draws from a Gaussian and says which: its standard deviations; ``t`` are its means."""
+    rate: Float[Tensor, " n"] | None = None
+    """KL(q(z|x)‖r(z)) of each row in nats, where such a layer has a marginal r."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from torch.utils.hooks import RemovableHandle
 
 from ibprobe.capture.autocast import autocast_here
 from ibprobe.capture.compiled import left_alone, only_inside_graphs, register, send
+from ibprobe.capture.encoders import encoded
 from ibprobe.errors import BadInput
 
 _cuda_is_initialized: Callable[[], bool] = torch.cuda.is_initialized
@@ -89,7 +90,7 @@ class Tap(_Hook):
             if not _exporting():
                 send(self._number, (_masks(kwargs), output) if self._named else ({}, None))
         elif switch.on:
-            self._pass_on(kwargs, output)
+            self._pass_on(kwargs, encoded(module, args, kwargs, output))
 
     def arrive(self, tree: tuple[Any, ...]) -> None:
         """The same from within a compiled graph."""

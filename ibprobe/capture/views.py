@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
+from ibprobe.capture.encoders import Encoded
 from ibprobe.capture.layouts import Layout
 from ibprobe.capture.packed import padded, real_steps
 from ibprobe.errors import BadInput
@@ -90,6 +91,8 @@ def described(output: Any) -> tuple[tuple[int, ...], str]:
 
 def pick_tensor(output: Any) -> Tensor | PackedSequence | None:
     """What stands for an output: the tensor itself, ``last_hidden_state``, ``logits``, or the first one."""
+    if isinstance(output, Encoded):
+        return pick_tensor(output.output)
     if isinstance(output, Tensor | PackedSequence):
         return output
     for key in ("last_hidden_state", "logits"):

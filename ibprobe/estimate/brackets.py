@@ -12,12 +12,13 @@ from torch import Tensor
 
 from ibprobe.capture.rows import LayerRows
 from ibprobe.errors import BadInput
-from ibprobe.estimate.channel import Channel, NoisyRows, noisy_rows
+from ibprobe.estimate.channel import Channel, NoisyRows
 from ibprobe.estimate.counts import counted, entropy_of
 from ibprobe.estimate.ends import FEW_ROWS, TWO_SIDED, WIDE, Bracket, doubts, mean_and_error, within_error
-from ibprobe.estimate.kernel import Terms, input_terms, kernel_sums, label_terms, within_class_terms
+from ibprobe.estimate.kernel import Terms, input_terms, label_terms, within_class_terms
 from ibprobe.estimate.labels import Classes, as_classes
 from ibprobe.estimate.nested import from_passes
+from ibprobe.estimate.own_noise import OWN, OwnRows, Rows, rows_of, sums_of
 from ibprobe.estimate.spread import with_spread
 from ibprobe.estimate.threads import SMALL, one_thread
 from ibprobe.record.records import Estimate, Event
@@ -61,7 +62,7 @@ def _brackets(layer: LayerRows, y: Tensor | None, channel: Channel) -> tuple[lis
     whole, targets = layer, y
     layer, y, fine = _finite(layer, y)
     classes = None if y is None else as_classes(y)
-    rows = noisy_rows(layer.t, channel, layer.name)
+    rows = rows_of(layer, channel)
     base = _frame(layer, rows, channel, len(whole.t) - len(fine))
     if len(layer.t) < 2 or not rows.std:
         found = _without_kernel(base, rows, classes)
@@ -70,7 +71,7 @@ def _brackets(layer: LayerRows, y: Tensor | None, channel: Channel) -> tuple[lis
     found = [replace(b, rows=fine[b.rows]) for b in found]
     number = classes.number if isinstance(classes, Classes) else None
     found[0] = replace(found[0], estimate=with_spread(found[0].estimate, rows, number))
-    if whole.passes is not None and rows.std:
+    if whole.passes is not None and isinstance(rows, NoisyRows) and rows.std:
         found = from_passes(found, whole.passes, targets, len(whole.t), rows)
     events = []
     if not isinstance(classes, Classes):
@@ -87,40 +88,43 @@ def _finite(layer: LayerRows, y: Tensor | None) -> tuple[LayerRows, Tensor | Non
     if n == 0:
         raise BadInput("no rows to measure; expected activations of shape (n, d) with n ≥ 2")
     fine = layer.t.isfinite().all(1)
+    if layer.scale is not None:
+        fine &= layer.scale.isfinite().all(1)
     bad = n - int(fine.sum())
     if bad > n / 2:
         raise BadInput(f"{bad} of {n} rows hold NaN or infinite activations; the layer cannot be measured")
     if bad:
-        steps = None if layer.step_of_row is None else layer.step_of_row[fine]
-        layer = replace(layer, t=layer.t[fine], step_of_row=steps)
+        steps, scale, rate = (t if t is None else t[fine] for t in (layer.step_of_row, layer.scale, layer.rate))
+        layer = replace(layer, t=layer.t[fine], step_of_row=steps, scale=scale, rate=rate)
         y = None if y is None else y[fine]
     return layer, y, fine.nonzero()[:, 0]
 
 
-def _frame(layer: LayerRows, rows: NoisyRows, channel: Channel, bad: int) -> Estimate:
+def _frame(layer: LayerRows, rows: Rows, channel: Channel, bad: int) -> Estimate:
     """The fields and flags that all quantities of the layer share."""
     n, d = layer.t.shape
+    noise, sigma = (OWN, 1.0) if isinstance(rows, OwnRows) else (channel.noise, channel.sigma)
     flags = {
         "repeated_rows": layer.dropped > 0,
         "nonfinite_rows": bad > 0,
         "few_rows": n < FEW_ROWS,
         "stochastic": layer.stochastic,
-        "outlier_units": channel.noise == "relative" and d >= 8 and rows.share > 0.5,
-        "dtype_resolution": 0 < rows.std < 4 * _coarseness(layer.t, channel),
+        "outlier_units": noise == "relative" and d >= 8 and rows.share > 0.5,
+        "dtype_resolution": 0 < rows.std < 4 * _coarseness(layer.t, noise),
     }
     return Estimate(
         layer=layer.name, quantity="I_XT", nats=0.0, ci_low=0.0, ci_high=0.0, lower_confidence=0.0,
         ceiling=math.log(n), ceiling_name="ln(distinct rows)", rows=n, distinct_rows=n,
-        dropped_rows=layer.dropped + bad, target=channel.target, view=layer.view, dim=d, noise=channel.noise,
-        sigma=channel.sigma, std=rows.std, estimator="channel", bound="kernel",
+        dropped_rows=layer.dropped + bad, target=channel.target, view=layer.view, dim=d, noise=noise,
+        sigma=sigma, std=rows.std, estimator="channel", bound="kernel",
         flags=frozenset(k for k, on in flags.items() if on),
     )  # fmt: skip
 
 
-def _coarseness(t: Tensor, channel: Channel) -> float:
+def _coarseness(t: Tensor, noise: str) -> float:
     """Size of one unit in the last place, in the units of the noise: rounding drowns noise that is not well above."""
     rms = t.double().square().mean(0).sqrt()
-    if channel.noise == "per_unit":
+    if noise == "per_unit":
         spread = t.double().std(0, correction=0)
         rms = torch.where(spread > 0, rms / spread, 0.0)
     return torch.finfo(t.dtype).eps * float(rms.square().mean().sqrt())
@@ -146,29 +150,29 @@ def _within(base: Estimate, classes: Classes) -> Estimate:
     return replace(_for_labels(base, classes), quantity="I_XT_given_Y", ceiling=ceiling, ceiling_name="H(X|Y)")
 
 
-def _with_kernel(base: Estimate, layer: LayerRows, rows: NoisyRows, classes: Classes | str | None) -> list[Bracket]:
+def _with_kernel(base: Estimate, layer: LayerRows, rows: Rows, classes: Classes | str | None) -> list[Bracket]:
     y = classes.y if isinstance(classes, Classes) and bool(classes.kept.all()) else None
-    sums = kernel_sums(rows, y)
+    sums = sums_of(rows, y)
     if layer.step_of_row is not None and _stale(rows, layer.step_of_row):
         base = replace(base, flags=base.flags | {"stale_rows"})
     found = [_bracketed(base, torch.arange(len(layer.t), device=layer.t.device), input_terms(sums))]
     if not isinstance(classes, Classes):
         return found
     if y is None:
-        sums = kernel_sums(rows.only(classes.kept), classes.y)
+        sums = sums_of(rows.only(classes.kept), classes.y)
     kept, label = classes.kept.nonzero()[:, 0], _for_labels(base, classes)
     found.append(_bracketed(label, kept, label_terms(sums, classes.y), missing=label.ceiling - classes.entropy))
     return [*found, _bracketed(_within(base, classes), kept, within_class_terms(sums, classes.y))]
 
 
-def _stale(rows: NoisyRows, step_of_row: Tensor) -> bool:
+def _stale(rows: Rows, step_of_row: Tensor) -> bool:
     """Whether the noisy rows tell which step they come from, beyond the error of saying so."""
     # Four groups of steps: single steps have too few rows to be told apart.
     order = torch.unique(step_of_row, return_inverse=True)[1]
     steps = as_classes(4 * order // (int(order.max()) + 1))
     if isinstance(steps, str) or not bool(steps.kept.all()) or steps.entropy == 0:
         return False
-    low, error = mean_and_error(label_terms(kernel_sums(rows, steps.y), steps.y).low, "population")
+    low, error = mean_and_error(label_terms(sums_of(rows, steps.y), steps.y).low, "population")
     return low > 2 * error
 
 
@@ -217,7 +221,7 @@ def _point(base: Estimate, terms: Terms, low: float, high: float) -> float:
     return min(low + step, max(base.ceiling, low))
 
 
-def _without_kernel(base: Estimate, rows: NoisyRows, classes: Classes | str | None) -> list[Bracket]:
+def _without_kernel(base: Estimate, rows: Rows, classes: Classes | str | None) -> list[Bracket]:
     """No noise to measure through: a constant layer, a single row, or sigma = 0."""
     symbols = torch.unique(rows.clean, dim=0, return_inverse=True)[1]
     if len(symbols) > 1:

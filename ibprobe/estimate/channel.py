@@ -119,8 +119,12 @@ def noisy_rows(t: Float[Tensor, "n d"], channel: Channel, layer: str = "") -> No
     u = clean / std if std else clean
     if float(u.square().sum(1).max()) > _FLOAT32_REACH:
         u = u.double()
-    seeds = tuple(stable_seed(channel.seed, layer, draw) for draw in range(channel.draws))
-    return NoisyRows(u, std, clean, share, mean, unit / std if std else unit, seeds, len(u))
+    return NoisyRows(u, std, clean, share, mean, unit / std if std else unit, noise_seeds(channel, layer), len(u))
+
+
+def noise_seeds(channel: Channel, layer: str) -> tuple[int, ...]:
+    """One a draw: functions of the channel's seed and the layer."""
+    return tuple(stable_seed(channel.seed, layer, draw) for draw in range(channel.draws))
 
 
 def stable_seed(*parts: object) -> int:

@@ -13,10 +13,11 @@ from torch import Tensor
 from ibprobe.capture.rows import LayerRows, RowSet
 from ibprobe.errors import BadInput
 from ibprobe.estimate.brackets import layer_brackets
-from ibprobe.estimate.channel import Channel, noisy_rows
+from ibprobe.estimate.channel import Channel
 from ibprobe.estimate.ends import Bracket
 from ibprobe.estimate.falls import Falls
 from ibprobe.estimate.labels import Classes, as_classes
+from ibprobe.estimate.own_noise import OwnRows, rate_bound, rows_of
 from ibprobe.estimate.pairs import Estimator, Pair
 from ibprobe.estimate.readings import FOLDS, folds_of, record_of, sound
 from ibprobe.record.guards import check_plane
@@ -51,6 +52,8 @@ class LayerEstimator:
             except BadInput as e:
                 missing = [Event(step=0, kind="not_measured", layer=layer.name, why=str(e))]
             found += [self._entered(b, rows) for b in brackets]
+            bound = rate_bound(layer, brackets[0].estimate) if brackets else None
+            found += [] if bound is None else [self._placed(bound, rows)]
             self._beside |= {(b.estimate.layer, b.estimate.quantity, rows.split): b.estimate for b in brackets}
             events += [replace(e, step=rows.span[1], split=rows.split) for e in missing]
         return _guarded(found), events
@@ -150,9 +153,9 @@ def _stacks(
         if why:
             missing += [(layer.name, quantity, why) for quantity in _BOTH[: 1 + (target is not None)]]
             continue
-        t, std = _b_side(layer, channel)
+        clean, t, std = _sides(layer, channel)
         # Where T is a function of x it is the sufficient view of x: I(X;T̃) = I(T;T̃).
-        view = rows.x if layer.stochastic or "stale_rows" in bracket.flags else t
+        view = rows.x if layer.stochastic or "stale_rows" in bracket.flags else clean
         if view is None:
             missing.append((layer.name, "I_XT", "the layer is random and its inputs are no numbers"))
         else:
@@ -175,13 +178,17 @@ def _unreadable(layer: LayerRows, bracket: Estimate) -> str | None:
     return None if bool(layer.t.isfinite().all()) else "some activations are not finite"
 
 
-def _b_side(layer: LayerRows, channel: Channel) -> tuple[Tensor, float]:
-    """The layer as it is, in the units that noise is added in, and the noise."""
-    noisy = noisy_rows(layer.t, channel, layer.name)
+def _sides(layer: LayerRows, channel: Channel) -> tuple[Tensor, Tensor, float]:
+    """What tells all of the layer's input, the layer itself in the units that noise is added in, and the noise."""
+    noisy = rows_of(layer, channel)
+    if isinstance(noisy, OwnRows):
+        # Its noise differs from row to row, so a draw stands for it, with none to be added.
+        return torch.cat([noisy.mean, noisy.scale], 1).float(), noisy.drawn().float(), 0.0
     if channel.noise == "per_unit":
-        return noisy.clean, noisy.std
+        return noisy.clean, noisy.clean, noisy.std
     # Not centred: bins of a fixed range or width are of the layer's own values.
-    return layer.t if layer.t.dtype == torch.float64 else layer.t.float(), noisy.std
+    t = layer.t if layer.t.dtype == torch.float64 else layer.t.float()
+    return t, t, noisy.std
 
 
 def _target(y: Tensor | None) -> tuple[Tensor, Tensor] | None:

@@ -14,7 +14,7 @@ use the same mixture.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING
@@ -34,6 +34,10 @@ SCRATCH_BYTES = 256 * 2**20
 # Log-densities below the best by more than this count as this: e⁻⁸⁷ is the smallest normal float32. It also keeps
 # the upper end finite for a class that is out of reach.
 _REACH = -87.0
+
+
+Scores = Callable[[int, int], tuple[Tensor, Tensor]]
+"""For some noisy rows, by first and last: log-densities given every row ``(k, n)``, and given their own ``(k,)``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,21 +67,40 @@ def kernel_sums(rows: NoisyRows, y: Int[Tensor, " n"] | None = None) -> Sums:
     Returns:
         Log sums, float64. Time O(draws · n² · d); the matrix is never held whole: blocks of at most 256 MB.
     """
-    u, order, sizes = rows.u, None, None
-    if y is not None:
-        # Class by class, so that a class is a square on the diagonal of the matrix.
-        order, sizes = y.argsort(stable=True), torch.bincount(y).tolist()
-        u = u[order]
+    order, sizes = class_by_class(y)
+    u = rows.u if order is None else rows.u[order]
     half_norm = u.square().sum(1) / 2
     row_bytes = u.element_size() * len(u)
     wanted = max(_WIDE_BLOCK_BYTES if u.shape[1] >= _WIDE else _BLOCK_BYTES, 64 * row_bytes)
     block = max(1, min(SCRATCH_BYTES, wanted) // row_bytes)
-    others, same = [], []
-    for drawn in rows.draws():
+
+    def scored(drawn: Tensor) -> Scores:
         eps = drawn if order is None else drawn[order]
         # The row's own log-density, −‖ε‖²/2, is taken off exactly: not as a difference of large squares.
         z, own = u + eps, half_norm + (eps * u).sum(1)
-        parts = [_block_sums(z, u, half_norm, own, i, block, sizes) for i in range(0, len(u), block)]
+        return lambda start, stop: (torch.addmm(half_norm, z[start:stop], u.T, beta=-1), own[start:stop])
+
+    return summed(map(scored, rows.draws()), len(u), block, order, sizes)
+
+
+def class_by_class(y: Int[Tensor, " n"] | None) -> tuple[Tensor | None, list[int]]:
+    """An order of rows in which a class is a square on the diagonal of the matrix, and the sizes of the classes."""
+    return (None, []) if y is None else (y.argsort(stable=True), torch.bincount(y).tolist())
+
+
+def summed(draws: Iterable[Scores], n: int, block: int, order: Tensor | None, sizes: Sequence[int]) -> Sums:
+    """Sum log-densities over all other rows, and over those of the same class.
+
+    Args:
+        draws: scores of the rows of each draw, in ``order``.
+        n: rows.
+        block: rows of the matrix in memory at a time.
+        order: of :func:`class_by_class`.
+        sizes: of the classes.
+    """
+    others, same = [], []
+    for scores in draws:
+        parts = [_block_sums(*scores(i, min(i + block, n)), i, sizes) for i in range(0, n, block)]
         whole, of_class = (torch.cat(p) for p in zip(*parts, strict=True))
         others.append(whole)
         same.append(of_class)
@@ -87,18 +110,16 @@ def kernel_sums(rows: NoisyRows, y: Int[Tensor, " n"] | None = None) -> Sums:
     return Sums(torch.stack(others)[:, back], torch.stack(same)[:, back])
 
 
-def _block_sums(
-    z: Tensor, u: Tensor, half_norm: Tensor, own: Tensor, start: int, block: int, sizes: Sequence[int] | None
-) -> tuple[Tensor, Tensor]:
+def _block_sums(g: Tensor, own: Tensor, start: int, sizes: Sequence[int]) -> tuple[Tensor, Tensor]:
     """Log sums of some rows over all others, and over those of their class: none where there are no classes."""
-    stop = min(start + block, len(u))
-    g = torch.addmm(half_norm, z[start:stop], u.T, beta=-1)
     g.diagonal(start).fill_(-math.inf)
     top = g.amax(1, keepdim=True)
     # Clamped because denormal numbers make the exponential ten times slower.
     g.sub_(top).clamp_min_(_REACH).exp_()
-    shift = (top[:, 0] - own[start:stop]).double()
-    squares = [g[a - start : b - start, first:last].sum(1) for a, b, first, last in _squares(start, stop, sizes or [])]
+    shift = (top[:, 0] - own).double()
+    squares = [
+        g[a - start : b - start, first:last].sum(1) for a, b, first, last in _squares(start, start + len(g), sizes)
+    ]
     same = torch.cat([g.new_empty(0), *squares])
     return shift + g.sum(1).double().log(), shift[: len(same)] + same.double().log()
 

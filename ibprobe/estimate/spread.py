@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ibprobe.capture.rows import evenly_spaced
-from ibprobe.estimate.channel import NoisyRows
+from ibprobe.estimate.own_noise import Rows
 from ibprobe.record.records import Estimate
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _LOW_RANK = 1.1
 _WIDE_ENOUGH = 8
 
 
-def with_spread(e: Estimate, rows: NoisyRows, classes: int | None = None) -> Estimate:
+def with_spread(e: Estimate, rows: Rows, classes: int | None = None) -> Estimate:
     """Set effective rank and share of dead units on the record of I(X;T̃), with the flags that they raise.
 
     Two classes, once learned, lie on one direction by rights (neural collapse: Papyan, Han & Donoho 2020,

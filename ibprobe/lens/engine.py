@@ -148,7 +148,9 @@ def run_one(
             torch.manual_seed(planned.seed)
             imported(train)(watch, **planned.arguments)
         if not watch.done:
-            raise BadInput(f"{train} trained without  with watch(model, train=…, held_out=…, optimizer=…)")
+            raise BadInput(
+                f"{train} trained without  with watch(model, train=…, held_out=…, optimizer=…)  or watch.keep"
+            )
         json.loads((unfinished / OUTCOME).read_text(encoding="utf-8"))
         os.replace(unfinished, folder / RUNS / planned.name)
     except (Exception, SystemExit) as e:

@@ -157,6 +157,24 @@ class Watch:
         (self.folder / OUTCOME).write_text(json.dumps(outcome, indent=1), encoding="utf-8")
         self.done = True
 
+    def keep(self, values: Mapping[str, Any]) -> None:
+        """Take the place of the ``with`` block where a model is no classifier: what the function has measured itself.
+
+        Args:
+            values: plain numbers and texts, for whoever reads ``outcome.json``; findings and reports read classifiers.
+
+        Raises:
+            BadInput: a second call, or a name that the outcome has already.
+        """
+        if self.done:
+            raise BadInput("keep(…) is called once, and not after watch(…): a run trains one model")
+        own = {"config": dict(self.config), "noise": {}, "seconds": time.perf_counter() - self._started}
+        taken = sorted(own.keys() & values.keys())
+        if taken:
+            raise BadInput(f"{taken[0]!r} is kept already; give it another name")
+        (self.folder / OUTCOME).write_text(json.dumps({**values, **own}, indent=1), encoding="utf-8")
+        self.done = True
+
     def _measure(self, model: nn.Module, trained: Records, splits: Mapping[str, Pair]) -> Mapping[str, float]:
         """The layers at their end, in the two ways that the probe does not see while the run trains."""
         how, step = self.measuring, max(trained.steps, default=0)

@@ -83,6 +83,8 @@ class Panel:
 
 def noise_of(e: Estimate) -> str:
     """The noise in words."""
+    if e.noise == "own":
+        return "its own noise"
     return f"{e.noise.replace('_', ' ')} σ = {e.sigma:g}" if e.sigma else "no noise"
 
 

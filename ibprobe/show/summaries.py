@@ -95,18 +95,21 @@ def _bar(panel: str, change: Change) -> dict[str, Any]:
 def critics(panel: Panel, quantity: Literal["I_XT", "I_TY"]) -> Spec | None:
     """What critics read beside the brackets, at the last step where both are; None where there are none.
 
-    A healthy critic lies within the bar or a little below it: it is a lower bound.
+    A healthy critic lies within the bar or a little below it: it is a lower bound. The rate of a layer that samples a
+    code is an upper bound, drawn with its own error.
     """
     pairs = _beside_brackets(panel.records, quantity)
     if not pairs:
         return None
-    several = len({critic.estimator for _, critic in pairs}) > 1
+    others = {critic.estimator for _, critic in pairs}
+    several = len(others) > 1 or "rate" in others
+    said = [_OF_CRITICS] * bool(others - {"rate"}) + [_OF_RATES] * ("rate" in others)
     rows = [_pair(bracket, critic, several) for bracket, critic in pairs]
     at = {"y": _layer_axis([row["layer"] for row in rows])}
     nats = _nats(panel.axis(quantity))
     bracket = {"x": {"field": "low", **nats}, "x2": {"field": "high"}}
     return {
-        "title": {"text": panel.title, "subtitle": "bar: bracket · point, line: critic on unseen rows, 95 % interval"},
+        "title": {"text": panel.title, "subtitle": " · ".join(["bar: bracket", *said])},
         "width": WIDTH,
         "height": _ROW * len(rows),
         "data": {"values": rows},
@@ -121,6 +124,8 @@ def critics(panel: Panel, quantity: Literal["I_XT", "I_TY"]) -> Spec | None:
     }
 
 
+_OF_CRITICS = "point, line: critic on unseen rows, 95 % interval"
+_OF_RATES = "rate: an upper bound"
 _CRITIC = (
     "{'title': datum.layer + ', step ' + datum.step, 'critic': format(datum.nats, '.3f') + ' nats', "
     "'bracket': '[' + format(datum.low, '.3f') + ', ' + format(datum.high, '.3f') + ']', "
@@ -142,10 +147,12 @@ def _beside_brackets(records: Records, quantity: str) -> list[tuple[Estimate, Es
 
 def _pair(bracket: Estimate, critic: Estimate, several: bool) -> dict[str, Any]:
     name = shown_name(critic.layer) + (f", {critic.estimator}" if several else "")
+    # An upper bound has an error, and no interval below it.
+    low = 2 * critic.nats - critic.ci_high if critic.bound == "upper end" else critic.ci_low
     return {
         "layer": name, "step": critic.step, "nats": critic.nats,
         "low": _end(bracket.bracket_low, bracket.nats), "high": _end(bracket.bracket_high, bracket.nats),
-        "ci_low": _end(critic.ci_low, critic.nats), "ci_high": _end(critic.ci_high, critic.nats),
+        "ci_low": _end(low, critic.nats), "ci_high": _end(critic.ci_high, critic.nats),
         "bound": critic.bound, "ess": critic.ess, "flags": ", ".join(sorted(critic.flags)),
     }  # fmt: skip
 

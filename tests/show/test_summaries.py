@@ -59,6 +59,16 @@ def test_a_critic_is_drawn_beside_its_bracket():
     assert point["x"] < bar["x"]
 
 
+def test_a_rate_is_drawn_as_an_upper_bound_with_its_error() -> None:
+    rate = critic("I_XT", 6.0, headline=False, estimator="rate", bound="upper end", ci_low=0.0, ci_high=6.25)
+    spec = critics(beside(rate), "I_XT")
+    assert spec is not None
+    [row] = spec["data"]["values"]
+    assert (row["ci_low"], row["ci_high"]) == (5.75, 6.25)
+    assert "rate" in row["layer"]
+    assert spec["title"]["subtitle"] == "bar: bracket · rate: an upper bound"
+
+
 def test_an_infinite_end_is_drawn_at_the_value():
     spec = critics(beside(critic("I_XT", 4.9, headline=False, ci_high=INF), bracket_high=INF), "I_XT")
     assert spec is not None
