@@ -65,9 +65,9 @@ def _strength(of: Comparison) -> float:
 def claims(evidence: Evidence) -> list[Claim]:
     """Every claim of the list with its verdict.
 
-    A claim about layers is supported where it is found in one layer at least and its opposite in none. It is refuted
-    where its opposite is found and it is not, or where every layer shows no effect. What is found in one layer is
-    decided by :func:`ibprobe.lens.effects.judged`.
+    A claim about layers is supported where it is found in half of them at least, and refuted where most show no effect
+    or its opposite; where both directions are found, layers disagree and nothing is decided. What is found in one layer
+    is decided by :func:`ibprobe.lens.effects.judged`.
     """
     return [Claim(said, tested, *test(evidence)) for said, tested, test in _CLAIMS]
 
@@ -83,11 +83,11 @@ def _decided(effects: Mapping[str, Effect], direction: Direction) -> _Answer:
     words = [e.verdict for e in effects.values()]
     with_it, against = words.count(direction), words.count("less" if direction == "more" else "more")
     numbers = "; ".join(f"{layer} {_told(e)}" for layer, e in effects.items())
-    if with_it and not against:
+    if with_it and against:
+        return "not decided", f"layers disagree; {numbers}"
+    if 2 * with_it >= len(words):
         return "supported", numbers
-    if (against and not with_it) or set(words) == {"no effect"}:
-        return "refuted", numbers
-    return "not decided", ("layers disagree; " if with_it and against else "") + numbers
+    return ("refuted" if 2 * (against + words.count("no effect")) > len(words) else "not decided"), numbers
 
 
 def _told(e: Effect) -> str:

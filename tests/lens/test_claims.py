@@ -26,6 +26,15 @@ def test_a_claim_about_an_effect(effect: float, noise: float, found: str) -> Non
     assert all(layer in claim.numbers for layer in LAYERS)
 
 
+def test_one_layer_of_three_supports_no_claim() -> None:
+    runs = design(np.random.default_rng(0), noise=0.02)
+    for planted in runs:
+        planted.values[key("early")] -= 4 * float(planted.settings["dropout"])
+    claim = said(runs, "Dropout compresses")
+    assert claim.found == "refuted"
+    assert claim.numbers.count("no effect") == 2
+
+
 def test_layers_that_disagree_decide_nothing() -> None:
     runs = design(np.random.default_rng(0), noise=0.02)
     for one in runs:
