@@ -11,12 +11,19 @@ from ibprobe.show.page import Cell, Line, Table
 
 def tables(found: Findings) -> list[Table]:
     """All of them, in order."""
-    return [_claims(found), *_associations(found), *_effects(found), _outcomes(found), _design(found)]
+    return [_overview(found), _claims(found), *_associations(found), *_effects(found), _outcomes(found), _design(found)]
 
 
 def heading(factor: str) -> str:
     """What a factor's section is called."""
     return "Placebo: another order of the data" if factor == PLACEBO else factor
+
+
+def _overview(found: Findings) -> Table:
+    layers, by_level = words.overview([c for of in found.comparisons.values() for c in of], found.split)
+    rows = [Line((Cell(name), *(_cell(of.get(layer)) for layer in layers))) for name, of in by_level.items()]
+    text = "Nats, level minus baseline: mean, 95 % interval, and how many seeds are higher."
+    return Table("overview", "I(X;T̃) at relative noise", ("", *layers), tuple(rows), text)
 
 
 def _claims(found: Findings) -> Table:

@@ -117,6 +117,7 @@ def markdown(found: Findings, factors: Sequence[str] = ()) -> Iterator[str]:
     """
     comparisons = [c for name in (factors or found.comparisons) for c in found.comparisons[name]]
     yield from verdicts(found, factors)
+    yield from _overview(comparisons, found.split)
     for comparison in comparisons:
         yield from ("", f"### {title_of(comparison)[0].upper()}{title_of(comparison)[1:]}", "")
         yield from _rows("layer", columns(comparison, found.split))
@@ -131,6 +132,21 @@ def markdown(found: Findings, factors: Sequence[str] = ()) -> Iterator[str]:
     if found.said:
         yield from ("", "### What is missing", "", *(f"- {line}" for line in found.said))
     yield from ("", limits(found))
+
+
+def overview(comparisons: Sequence[Comparison], split: str) -> tuple[list[str], dict[str, dict[str, Effect]]]:
+    """Layers, and the effects on each one's I(X;T̃) at relative noise by level."""
+    rows = {title_of(c): c.select("training", split, "I_XT") for c in comparisons}
+    return list(dict.fromkeys(layer for of in rows.values() for layer in of)), rows
+
+
+def _overview(comparisons: Sequence[Comparison], split: str) -> Iterator[str]:
+    layers, rows = overview(comparisons, split)
+    yield from ("", "### I(X;T̃) at relative noise, nats", "")
+    yield from ("| | " + " | ".join(map(_escaped, layers)) + " |", "| --- |" + " ---: |" * len(layers))
+    for name, of in rows.items():
+        cells = (cell(of[layer]) if layer in of else "–" for layer in layers)
+        yield "| " + " | ".join([_escaped(name), *cells]) + " |"
 
 
 def columns(comparison: Comparison, split: str) -> list[Column]:
