@@ -97,9 +97,9 @@ def test_the_command_compares_a_project_of_whoever_is_logged_in(server: Loopback
     found = subprocess.run(
         [*program, "--wandb", "tester/tests"], env=environment, capture_output=True, text=True, check=True
     )
-    assert "| net.0 | +0.00 [+0.00, +0.00], 0/2 higher: not decided |" in found.stdout
+    assert "| net.0 | +0.00 [+0.00, +0.00], 0/2 |" in found.stdout
     assert "dropout = 0.5 against 0.0: not decided, for 2 seeds are too few" in found.stdout
-    assert found.stdout.endswith("4 runs; 0 flagged values do not count\n")
+    assert "4 runs of 2 seeds; 0 flagged values do not count" in found.stdout
     nobody = subprocess.run(
         [*program, "--wandb", "tester/tests"],
         env=environment | {"WANDB_API_KEY": "", "NETRC": os.devnull, "HOME": os.getcwd()},
