@@ -10,12 +10,11 @@ from ibprobe.lens.compare import Comparison
 from ibprobe.lens.design import PLACEBO, Setting
 from ibprobe.lens.doses import Dose
 from ibprobe.lens.effects import NEGLIGIBLE, Effect
-from ibprobe.record.records import SYMBOLS
+from ibprobe.lens.runs import NAMES
 from ibprobe.show.theme import SHAPES, Spec
 
 WIDTH, _ROW, SMALL = 420, 17, 130
 """Pixels: width of a chart, height of a level in it, side of a small multiple."""
-NAMES = SYMBOLS | {"fall": "fall of I(X;T̃) from its peak", "accuracy": "accuracy", "gap": "generalisation gap"}
 
 
 def forest(comparisons: Sequence[Comparison], how: str, split: str, quantity: str, title: str) -> Spec:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ibprobe.lens.chart_effects import NAMES, SMALL, WIDTH, text_of
+from ibprobe.lens.chart_effects import SMALL, WIDTH, text_of
 from ibprobe.lens.design import Setting
-from ibprobe.lens.runs import GAP, HELD_OUT, SHIFTED, Key, Run
+from ibprobe.lens.runs import GAP, HELD_OUT, NAMES, SHIFTED, Key, Run
 from ibprobe.show.theme import Spec
 
 

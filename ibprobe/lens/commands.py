@@ -88,7 +88,7 @@ def lens_compare(
     runs: tuple[Path, ...], wandb: str | None, factor: str | None, baseline: str | None, ignore: tuple[str, ...]
 ) -> None:
     """Compare recorded runs: folders of a design, run directories, or W&B's, with the same seeds at each level."""
-    from ibprobe.lens.words import markdown
+    from ibprobe.lens.markdown import markdown
 
     factors = [factor] if factor else []
     base = {factor: baseline} if factor and baseline is not None else {}

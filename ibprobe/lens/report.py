@@ -13,6 +13,7 @@ from ibprobe.lens.chart_runs import parallel, scatter
 from ibprobe.lens.compare import Comparison
 from ibprobe.lens.design import PLACEBO, Setting
 from ibprobe.lens.findings import Findings
+from ibprobe.lens.markdown import markdown
 from ibprobe.lens.runs import SHIFTED, Run
 from ibprobe.lens.tables import heading, tables
 from ibprobe.record.records import Records
@@ -143,6 +144,6 @@ def _across(found: Findings) -> dict[str, Spec]:
 
 _FORMS: Mapping[str, Callable[[Findings], str]] = {
     ".html": lambda found: page(found).html(),
-    ".md": lambda found: "\n".join(words.markdown(found)) + "\n",
+    ".md": lambda found: "\n".join(markdown(found)) + "\n",
     ".json": lambda found: json.dumps(found.to_dict(), indent=1) + "\n",
 }

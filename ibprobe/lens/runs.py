@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from ibprobe.errors import BadInput, BadRun
 from ibprobe.lens.design import PLACEBO, RUNS, Setting
 from ibprobe.lens.watch import ABSOLUTE, OUTCOME, SAMPLED, TRAINING
-from ibprobe.record.records import Estimate, Records
+from ibprobe.record.records import SYMBOLS, Estimate, Records
 from ibprobe.record.rundir import load_run
 
 _FAULTS = {"at_ceiling", "outside_bracket", "dtype_resolution", "constant"}
@@ -37,6 +37,8 @@ class Key(NamedTuple):
     ``gap``, ``norm``."""
 
 
+NAMES = SYMBOLS | {"fall": "fall of I(X;T̃) from its peak", "accuracy": "accuracy", "gap": "generalisation gap"}
+"""What quantities are called."""
 HELD_OUT = Key("outcome", "held_out", OF_RUN, "accuracy")
 SHIFTED = Key("outcome", "shifted", OF_RUN, "accuracy")
 """Mean over all shifts."""

@@ -1,17 +1,36 @@
-"""The tables below the charts: claims, associations, every difference, the design."""
+"""What runs show as tables, for page and Markdown alike: differences, slopes, associations, claims, the design."""
 
 from __future__ import annotations
 
-from ibprobe.lens import words
+from collections.abc import Mapping, Sequence
+
+from ibprobe.lens.association import Association
+from ibprobe.lens.compare import Comparison
 from ibprobe.lens.design import PLACEBO
 from ibprobe.lens.effects import Effect
 from ibprobe.lens.findings import Findings
+from ibprobe.lens.runs import GAP, NAMES, Key
+from ibprobe.lens.words import association_cell, cell, limits, title_of
 from ibprobe.show.page import Cell, Line, Table
 
+Columns = Mapping[str, Mapping[str, Effect]]
+"""Effects by column and layer."""
 
-def tables(found: Findings) -> list[Table]:
-    """All of them, in order."""
-    return [_overview(found), _claims(found), *_associations(found), *_effects(found), _outcomes(found), _design(found)]
+
+def tables(found: Findings, factors: Sequence[str] = ()) -> list[Table]:
+    """All tables, in order.
+
+    Args:
+        found: everything.
+        factors: only these, without what is of all factors together.
+    """
+    names = factors or list(found.comparisons)
+    comparisons = [c for name in names for c in found.comparisons[name]]
+    whole = [] if factors else [_claims(found), *_associations(found)]
+    differences = [_differences(found, name) for name in names]
+    slopes = [_slopes(found, name) for name in names if name in found.doses]
+    design = [] if factors else [_design(found)]
+    return [_overview(comparisons, found.split), *whole, *differences, *slopes, *_outcomes(comparisons), *design]
 
 
 def heading(factor: str) -> str:
@@ -19,8 +38,9 @@ def heading(factor: str) -> str:
     return "Placebo: another order of the data" if factor == PLACEBO else factor
 
 
-def _overview(found: Findings) -> Table:
-    layers, by_level = words.overview([c for of in found.comparisons.values() for c in of], found.split)
+def _overview(comparisons: Sequence[Comparison], split: str) -> Table:
+    by_level = {title_of(c): c.select("training", split, "I_XT") for c in comparisons}
+    layers = list(dict.fromkeys(layer for of in by_level.values() for layer in of))
     rows = [Line((Cell(name), *(_cell(of.get(layer)) for layer in layers))) for name, of in by_level.items()]
     text = "Nats, level minus baseline: mean, 95 % interval, and how many seeds are higher."
     return Table("overview", "I(X;T̃) at relative noise", ("", *layers), tuple(rows), text)
@@ -28,16 +48,22 @@ def _overview(found: Findings) -> Table:
 
 def _claims(found: Findings) -> Table:
     rows = [Line(tuple(map(Cell, (c.said, c.tested, c.found, c.numbers)))) for c in found.claims]
+    head = ("what is said", "what would be seen", "found", "numbers (nats; of what goes along, rank correlations)")
     text = "What is said of regularizers, restated so that runs can decide it."
-    return Table("claims", "Claims", words.CLAIMS, tuple(rows), text)
+    return Table("claims", "Claims", head, tuple(rows), text)
 
 
 def _associations(found: Findings) -> list[Table]:
-    by_name = words.associations(found)
-    layers = tuple(dict.fromkeys(layer for _, of in by_name for layer in of))
+    """One row a record, outcome and way of looking across runs."""
+    by_name: dict[str, dict[str, Association]] = {}
+    for a in found.associations:
+        outcome = "generalisation gap" if a.outcome == GAP else "accuracy on shifted rows"
+        across = "over settings" if a.across == "settings" else "over chance within a setting"
+        by_name.setdefault(f"{NAMES[a.record.quantity]} and {outcome}, {across}", {})[a.record.layer] = a
+    layers = tuple(dict.fromkeys(layer for of in by_name.values() for layer in of))
     rows = [
-        Line((Cell(name), *(Cell(words.association_cell(of.get(layer)), number=True) for layer in layers)))
-        for name, of in by_name
+        Line((Cell(name), *(Cell(association_cell(of.get(layer)), number=True) for layer in layers)))
+        for name, of in by_name.items()
     ]
     text = (
         "Spearman's rank correlation with its 95 % interval. Over settings: of means over seeds, one point a setting. "
@@ -46,42 +72,72 @@ def _associations(found: Findings) -> list[Table]:
     return [Table("associations", "What goes along with what", ("", *layers), tuple(rows), text)] if rows else []
 
 
-def _effects(found: Findings) -> list[Table]:
-    """All differences of a factor, one row a level and layer."""
-    made = []
-    for factor, of in found.comparisons.items():
-        names = list(dict.fromkeys(name for c in of for name, _ in words.columns(c, found.split)))
-        rows = [
-            Line(
-                (
-                    Cell(words.title_of(c)),
-                    Cell(layer),
-                    *(_cell(dict(by_name).get(name, {}).get(layer)) for name in names),
-                )
-            )
-            for c in of
-            for by_name in [words.columns(c, found.split)]
-            for layer in dict.fromkeys(layer for _, effects in by_name for layer in effects)
-        ]
-        head = ("level", "layer", *(name.replace("\\", "") for name in names))
-        made.append(Table(f"effects-{factor}", f"Differences, {heading(factor)}", head, tuple(rows)))
-    return made
+def _differences(found: Findings, factor: str) -> Table:
+    """One row a level and layer."""
+    of = {title_of(c): _columns(c, found.split) for c in found.comparisons[factor]}
+    names = list(dict.fromkeys(name for columns in of.values() for name in columns))
+    rows = [
+        Line((Cell(level), Cell(layer), *(_cell(columns.get(name, {}).get(layer)) for name in names)))
+        for level, columns in of.items()
+        for layer in _layers(columns)
+    ]
+    return Table(f"effects-{factor}", f"Differences, {heading(factor)}", ("level", "layer", *names), tuple(rows))
+
+
+def _columns(comparison: Comparison, split: str) -> Columns:
+    of = {
+        "I(X;T̃), nats": ("training", split, "I_XT"),
+        "at absolute noise, nats": ("absolute", split, "I_XT"),
+        "masks drawn, nats": ("sampled", split, "I_XT"),
+        "I(T̃;Y) held out, nats": ("training", "held_out", "I_TY"),
+        "I(T̃;Y), nats": ("training", split, "I_TY"),
+        "I(X;T̃|Y), nats": ("training", split, "I_XT_given_Y"),
+        "fall from the peak, nats": ("training", split, "fall"),
+        "spread √tr Cov(T)": ("training", split, "r"),
+        "effective rank": ("training", split, "effective_rank"),
+    }
+    return {name: effects for name, what in of.items() if (effects := comparison.select(*what))}
+
+
+def _slopes(found: Findings, factor: str) -> Table:
+    """Change from level to level, one row a layer."""
+    columns: dict[str, dict[str, Effect]] = {}
+    for key, effect in found.doses[factor].slopes.items():
+        if (key.how, key.split) == ("training", found.split) and key.quantity in _OF_SLOPES:
+            columns.setdefault(f"{NAMES[key.quantity]}, nats", {})[key.layer] = effect
+    rows = [Line((Cell(layer), *(_cell(of.get(layer)) for of in columns.values()))) for layer in _layers(columns)]
+    return Table(f"slopes-{factor}", f"Along {factor}, change a level", ("layer", *columns), tuple(rows))
+
+
+_OF_SLOPES = ("I_XT", "I_XT_given_Y", "I_TY", "fall")
+
+
+def _layers(columns: Columns) -> list[str]:
+    return list(dict.fromkeys(layer for effects in columns.values() for layer in effects))
 
 
 def _cell(effect: Effect | None, digits: int = 2) -> Cell:
-    return Cell(
-        "–" if effect is None else words.cell(effect, digits),
-        number=True,
-        title="" if effect is None else repr(effect.mean),
-    )
+    if effect is None:
+        return Cell("–", number=True)
+    return Cell(cell(effect, digits), number=True, title=repr(effect.mean))
 
 
-def _outcomes(found: Findings) -> Table:
-    of = [c for factor in found.comparisons.values() for c in factor]
+def _outcomes(comparisons: Sequence[Comparison]) -> list[Table]:
+    """Accuracies, the gap and the norms of weights."""
     rows = [
-        Line((Cell(words.title_of(c)), Cell(name), _cell(e, 3))) for c in of for name, e in words.outcomes(c).items()
+        Line((Cell(title_of(c)), Cell(_outcome_name(key)), _cell(e, 3)))
+        for c in comparisons
+        for key, e in c.effects.items()
+        if key.how == "outcome"
     ]
-    return Table("outcomes", "Accuracies and weights", ("level", "of", "difference"), tuple(rows))
+    head = ("level", "of", "difference")
+    return [Table("outcomes", "Accuracies and weights", head, tuple(rows))] if rows else []
+
+
+def _outcome_name(key: Key) -> str:
+    if key.quantity == "norm":
+        return f"norm of {key.layer}"
+    return NAMES["gap"] if key.quantity == "gap" else f"accuracy, {key.split.replace('_', ' ')} rows"
 
 
 def _design(found: Findings) -> Table:
@@ -93,4 +149,4 @@ def _design(found: Findings) -> Table:
     else:
         told |= {f"baseline of {k}": v for k, v in found.baseline.items()}
     rows = [Line((Cell(name), Cell(str(value)))) for name, value in told.items()]
-    return Table("design", "Design and limits", ("", ""), tuple(rows), words.limits(found) + ".")
+    return Table("design", "Design and limits", ("", ""), tuple(rows), limits(found) + ".")

@@ -14,11 +14,12 @@ from torch import nn
 
 from ibprobe.errors import BadInput, UnknownName
 from ibprobe.lens import Design, Measuring, Watch, find, findings, read_runs
+from ibprobe.lens.markdown import markdown
 from ibprobe.lens.report import page
 from ibprobe.lens.runs import GAP, HELD_OUT, SHIFTED, Run, begun
 from ibprobe.lens.to_wandb import _runs
 from ibprobe.lens.watch import ABSOLUTE, TRAINING, accuracy
-from ibprobe.lens.words import limits, markdown, telling_words
+from ibprobe.lens.words import limits, telling_words
 from ibprobe.record.records import Event
 from ibprobe.record.rundir import RunDir, load_run
 

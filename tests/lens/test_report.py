@@ -15,9 +15,10 @@ from ibprobe.lens.chart_runs import parallel, scatter
 from ibprobe.lens.commands import lens
 from ibprobe.lens.design import Design
 from ibprobe.lens.findings import Findings
+from ibprobe.lens.markdown import markdown
 from ibprobe.lens.report import page
 from ibprobe.lens.runs import HELD_OUT, SHIFTED
-from ibprobe.lens.words import markdown, placebo, verdict
+from ibprobe.lens.words import placebo, verdict
 from ibprobe.show.pictures import rendered
 from ibprobe.show.theme import themed
 
