@@ -11,8 +11,7 @@ import argparse
 from pathlib import Path
 
 from ibprobe.lens import Design, Done, Measuring, run_design
-from ibprobe.lens.outcomes import figure, outcomes, table
-from ibprobe.show.pictures import write_pictures
+from ibprobe.lens.outcomes import outcomes, write_outcomes
 
 COLUMNS = {
     "mse_train": "train MSE", "mse_held_out": "held-out MSE", "mse_shifted": "opposite light MSE", "mig": "MIG",
@@ -33,17 +32,14 @@ def main() -> None:
     options = parser.parse_args()
 
     def told(done: Done, left: int) -> None:
-        print(f"{left} left; {done.name}{f' failed: {done.failed}' if done.failed else ''}", flush=True)
+        print(f"{left} left; {done}", flush=True)
 
     fixed = {"steps": options.steps, "bodies": options.bodies}
     betas, seeds = {"beta_rate": tuple(options.betas)}, tuple(range(options.seeds))
     design = Design("ibprobe.lens.beta_vae:shapes", betas, seeds, fixed=fixed)
     run_design(design, Measuring(), options.out, jobs=options.jobs, on_done=told)
-    found = outcomes(options.out)
-    words = table(found, "beta_rate", COLUMNS)
-    (options.out / "table.md").write_text(words + "\n", encoding="utf-8")
-    write_pictures({"figure": figure(found, "beta_rate", COLUMNS)}, options.out, "svg")
-    print(f"{words}\n{len(found)} runs; table.md and figure.svg in {options.out}")
+    print(write_outcomes(options.out, "beta_rate", COLUMNS))
+    print(f"{len(outcomes(options.out))} runs; table.md and figure.svg in {options.out}")
 
 
 if __name__ == "__main__":

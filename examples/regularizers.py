@@ -34,7 +34,7 @@ def main() -> None:
     options = parser.parse_args()
 
     def told(done: Done, left: int) -> None:
-        print(f"{left} left; {done.name}{f' failed: {done.failed}' if done.failed else ''}", flush=True)
+        print(f"{left} left; {done}", flush=True)
 
     measuring = Measuring(rows=options.rows, shifts=("noise", "translation", "brightness", "occlusion"))
     fixed = {"root": str(options.root.resolve()), "epochs": options.epochs, "images": options.images}

@@ -12,8 +12,7 @@ import argparse
 from pathlib import Path
 
 from ibprobe.lens import Design, Done, Measuring, run_design
-from ibprobe.lens.outcomes import figure, outcomes, table
-from ibprobe.show.pictures import write_pictures
+from ibprobe.lens.outcomes import outcomes, write_outcomes
 
 COLUMNS = {
     "rate_bits": "rate, bits", "rate": "rate, nats", "information_low": "I(X;Z), lower end",
@@ -37,18 +36,15 @@ def main() -> None:
     options = parser.parse_args()
 
     def told(done: Done, left: int) -> None:
-        print(f"{left} left; {done.name}{f' failed: {done.failed}' if done.failed else ''}", flush=True)
+        print(f"{left} left; {done}", flush=True)
 
     fixed = {name: getattr(options, name) for name in ("epochs", "images", "width", "units")}
     fixed["root"] = str(options.root.resolve())
     betas, seeds = {"beta_rate": tuple(options.betas)}, tuple(range(options.seeds))
     design = Design("ibprobe.lens.vib:mnist", betas, seeds, fixed=fixed)
     run_design(design, Measuring(), options.out, jobs=options.jobs, on_done=told)
-    found = outcomes(options.out)
-    words = table(found, "beta_rate", COLUMNS)
-    (options.out / "table.md").write_text(words + "\n", encoding="utf-8")
-    write_pictures({"figure": figure(found, "beta_rate", COLUMNS)}, options.out, "svg")
-    print(f"{words}\n{len(found)} runs; table.md and figure.svg in {options.out}")
+    print(write_outcomes(options.out, "beta_rate", COLUMNS))
+    print(f"{len(outcomes(options.out))} runs; table.md and figure.svg in {options.out}")
 
 
 if __name__ == "__main__":

@@ -35,8 +35,8 @@ def lens_run(spec: Path, out: Path, jobs: int | None, engine: Literal["local", "
     from ibprobe.lens.design import read_design
     from ibprobe.lens.engine import Done, run_design
     from ibprobe.lens.findings import find
+    from ibprobe.lens.measuring import Measuring
     from ibprobe.lens.report import write_report
-    from ibprobe.lens.watch import Measuring
     from ibprobe.lens.words import limits, verdicts
 
     sys.path.insert(0, str(Path.cwd()))  # a training function may lie beside the design
@@ -51,7 +51,7 @@ def lens_run(spec: Path, out: Path, jobs: int | None, engine: Literal["local", "
         def advance(done: Done, left: int) -> None:
             bar.update(task, completed=whole - left)
             if done.failed:
-                bar.console.print(f"{done.name} failed: {done.failed}", markup=False)
+                bar.console.print(str(done), markup=False)
 
         ended = run_design(design, measuring, out, jobs=jobs, engine=engine, on_done=advance)
     failed = sum(bool(done.failed) for done in ended)

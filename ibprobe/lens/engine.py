@@ -18,7 +18,8 @@ import torch
 
 from ibprobe.errors import BadInput
 from ibprobe.lens.design import PLACEBO, RUNS, Design, Planned, imported
-from ibprobe.lens.watch import OUTCOME, Measuring, Watch
+from ibprobe.lens.measuring import Measuring
+from ibprobe.lens.watch import OUTCOME, Watch
 from ibprobe.lens.workers import Engine, cores_here, workers
 
 log = logging.getLogger("ibprobe")
@@ -33,6 +34,9 @@ class Done:
     name: str
     failed: str = ""
     """Why it has no result."""
+
+    def __str__(self) -> str:
+        return f"{self.name} failed: {self.failed}" if self.failed else self.name
 
 
 def run_design(

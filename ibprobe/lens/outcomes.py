@@ -11,6 +11,8 @@ from ibprobe.errors import BadInput, UnknownName
 from ibprobe.lens.design import PLACEBO, RUNS
 from ibprobe.lens.effects import Effect, paired
 from ibprobe.lens.watch import OUTCOME
+from ibprobe.show.files import write_file
+from ibprobe.show.pictures import write_pictures
 from ibprobe.show.theme import Spec
 
 Outcome = Mapping[str, Any]
@@ -28,6 +30,24 @@ def outcomes(folder: str | Path) -> list[Outcome]:
     if not found:
         raise BadInput(f"{folder} holds no whole run: expected {RUNS}/…/{OUTCOME}, as run_design writes them")
     return [outcome for outcome in found if not outcome["config"][PLACEBO]]
+
+
+def write_outcomes(folder: str | Path, factor: str, columns: Mapping[str, str]) -> str:
+    """Write ``table.md`` and ``figure.svg`` into a design's folder.
+
+    Returns:
+        The table.
+
+    Raises:
+        BadInput: there is no whole run, or a file cannot be written.
+        UnknownName: a factor or column that the runs do not have.
+        MissingExtra: scipy, or the packages of the ``report`` extra, are not installed.
+    """
+    found = outcomes(folder)
+    words = table(found, factor, columns)
+    write_file(Path(folder) / "table.md", words + "\n")
+    write_pictures({"figure": figure(found, factor, columns)}, folder, "svg")
+    return words
 
 
 def table(found: Sequence[Outcome], factor: str, columns: Mapping[str, str]) -> str:

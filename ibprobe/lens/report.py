@@ -19,6 +19,7 @@ from ibprobe.lens.tables import heading, tables
 from ibprobe.record.records import Records
 from ibprobe.record.rundir import load_run
 from ibprobe.show.cases import Case, averaged
+from ibprobe.show.files import write_file
 from ibprobe.show.page import Page
 from ibprobe.show.panels import Panel, panels
 from ibprobe.show.theme import Spec
@@ -41,13 +42,7 @@ def write_report(found: Findings, path: str | Path) -> Path:
     target = Path(path)
     if target.suffix not in _FORMS:
         raise BadInput(f"{target}: expected a name that ends in {', '.join(_FORMS)}; got {target.suffix or 'none'!r}")
-    text = _FORMS[target.suffix](found)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text, encoding="utf-8")
-    except OSError as e:
-        raise BadInput(f"cannot write {target}: {e}") from e
-    return target
+    return write_file(target, _FORMS[target.suffix](found))
 
 
 def page(found: Findings) -> Page:

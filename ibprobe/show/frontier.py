@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ibprobe.bottleneck.curve import IBCurve
-from ibprobe.errors import BadInput
 from ibprobe.record.records import Estimate
+from ibprobe.show.files import write_file
 from ibprobe.show.labels import place_labels
 from ibprobe.show.page import Cell, Line, Page, Table
 from ibprobe.show.panels import Panel, shown_name
@@ -181,13 +181,7 @@ def write_curve_page(curve: IBCurve, path: str | Path, title: str) -> Path:
     text = "Every point is the best there is at its β, up to its gap; between points, time sharing attains the line."
     page.add_section("The frontier", text, [(spec, None) for spec in specs])
     page.tables += [_facts(curve), _points(curve)]
-    made, file = page.html(), Path(path)
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(made, encoding="utf-8")
-    except OSError as e:
-        raise BadInput(f"cannot write {file}: {e}") from e
-    return file
+    return write_file(path, page.html())
 
 
 def _against_beta(curve: IBCurve) -> Spec:

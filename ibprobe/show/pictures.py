@@ -11,6 +11,7 @@ from ibprobe.bottleneck.curve import IBCurve
 from ibprobe.errors import BadInput, MissingExtra
 from ibprobe.record.records import Records
 from ibprobe.show.cases import measured_cases
+from ibprobe.show.files import write_file
 from ibprobe.show.lines import lines
 from ibprobe.show.panels import panels, together
 from ibprobe.show.plane import along, plane
@@ -85,15 +86,8 @@ def write_pictures(specs: Mapping[str, Spec], folder: str | Path, kind: Kind, *,
         BadInput: the folder cannot be written.
         MissingExtra: vl-convert-python is not installed.
     """
-    target = Path(folder)
-    written = {target / f"{name}.{kind}": rendered(themed(spec, look), kind) for name, spec in specs.items()}
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-        for path, drawn in written.items():
-            path.write_bytes(drawn)
-    except OSError as e:
-        raise BadInput(f"cannot write {target}: {e}") from e
-    return list(written)
+    drawn = {f"{name}.{kind}": rendered(themed(spec, look), kind) for name, spec in specs.items()}
+    return [write_file(Path(folder) / name, content) for name, content in drawn.items()]
 
 
 def rendered(spec: Mapping[str, Any], kind: Kind) -> bytes:

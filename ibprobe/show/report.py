@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Literal
 
 from ibprobe.bottleneck.curve import IBCurve
-from ibprobe.errors import BadInput
 from ibprobe.record.records import Records
 from ibprobe.show.cases import Case, measured_cases
+from ibprobe.show.files import write_file
 from ibprobe.show.frontier import distance_table
 from ibprobe.show.lines import curves, lines
 from ibprobe.show.page import Page
@@ -42,14 +42,7 @@ def write_report(
         BadInput: no run holds an estimate, or the page cannot be written.
         MissingExtra: the packages of the ``report`` extra are not installed.
     """
-    page = _page(runs, average, frontier).html()
-    target = Path(path)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(page, encoding="utf-8")
-    except OSError as e:
-        raise BadInput(f"cannot write {target}: {e}") from e
-    return target
+    return write_file(path, _page(runs, average, frontier).html())
 
 
 def _page(runs: Sequence[tuple[str, Records]], average: bool | None, frontier: IBCurve | None = None) -> Page:

@@ -13,7 +13,7 @@ from helpers import unchecked
 from ibprobe.cli import main
 from ibprobe.errors import BadInput
 from ibprobe.lens.design import Design, read_design
-from ibprobe.lens.watch import Measuring
+from ibprobe.lens.measuring import Measuring
 
 FACTORS = {"dropout": [0.0, 0.2, 0.5], "weight_decay": [0.0, 0.1]}
 

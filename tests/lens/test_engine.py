@@ -20,8 +20,8 @@ from ibprobe.errors import BadInput
 from ibprobe.lens.compare import compare
 from ibprobe.lens.design import Design
 from ibprobe.lens.engine import Done, run_design
+from ibprobe.lens.measuring import Measuring
 from ibprobe.lens.runs import Key, read_runs
-from ibprobe.lens.watch import Measuring
 
 QUICK = Measuring(rows=64, every=50, passes=4, shifts=("noise",))
 

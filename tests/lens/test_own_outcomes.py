@@ -10,9 +10,10 @@ from ibprobe.errors import BadInput, UnknownName
 from ibprobe.lens.beta_vae import shapes
 from ibprobe.lens.design import Design
 from ibprobe.lens.engine import run_design
+from ibprobe.lens.measuring import Measuring
 from ibprobe.lens.outcomes import figure, outcomes, table
 from ibprobe.lens.vib import mnist
-from ibprobe.lens.watch import Measuring, Watch
+from ibprobe.lens.watch import Watch
 from ibprobe.show.pictures import rendered
 from ibprobe.show.theme import themed
 
