@@ -37,7 +37,9 @@ def started(server: LoopbackServer) -> wandb.Run:
     short = {f"x_{what}_timeout_seconds": 1 for what in ("graphql", "file_stream", "file_transfer")}
     waits = {f"x_{what}_retry_wait_{end}_seconds": 0.1 for what in ("graphql", "file_stream") for end in ("min", "max")}
     quiet = {"console": "off", "x_disable_stats": True, "x_disable_meta": True, "disable_git": True, "silent": True}
-    return wandb.init(project="tests", settings=wandb.Settings(init_timeout=20, **few, **short, **waits, **quiet))
+    return wandb.init(
+        project="tests", mode="online", settings=wandb.Settings(init_timeout=20, **few, **short, **waits, **quiet)
+    )
 
 
 def trained(server: LoopbackServer | None, fault: str, run: wandb.Run | None) -> tuple[dict[str, Any], nn.Module]:

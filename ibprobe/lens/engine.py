@@ -112,14 +112,15 @@ def _noise(folder: Path) -> Mapping[str, float]:
 
 
 def _lost(call: tuple[Any, ...], why: Exception) -> Done:
-    """A run whose process died."""
-    planned: Planned = call[1]
-    return Done(planned.name, f"its process died: {type(why).__name__}: {str(why).splitlines()[0]}")
+    """A run whose process died, be it after the run had ended."""
+    planned, folder = call[1], call[3]
+    ended = (folder / RUNS / planned.name).is_dir()
+    return Done(planned.name, "" if ended else f"its process died: {type(why).__name__}: {str(why).splitlines()[0]}")
 
 
 def _begun(call: tuple[Any, ...]) -> bool:
     planned, folder = call[1], call[3]
-    return bool((folder / UNFINISHED / planned.name).is_dir())
+    return any((folder / part / planned.name).is_dir() for part in (RUNS, UNFINISHED))
 
 
 @contextmanager

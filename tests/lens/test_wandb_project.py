@@ -66,7 +66,9 @@ def test_real_online_runs_come_back_from_the_server(server: LoopbackServer, tmp_
     )  # fmt: skip
     for seed, dropout in RUNS:
         config = {"seed": seed, "dropout": dropout}
-        run = wandb.init(project="tests", dir=str(tmp_path), reinit="create_new", settings=settings, config=config)
+        run = wandb.init(
+            project="tests", mode="online", dir=str(tmp_path), reinit="create_new", settings=settings, config=config
+        )
         log_to(WandbSink(run), seed, dropout)
         run.finish()
     runs, said = fetched(server)

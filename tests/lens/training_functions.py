@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from ibprobe.lens.design import RUNS
+
 LOG = "IBPROBE_TEST_LOG"
 
 
@@ -44,4 +46,18 @@ def dies(watch: Any, *, seed: int, order_seed: int, scale: float = 1.0) -> None:
     """As the first, but a run with the second seed takes its process along."""
     if seed == 1:
         os._exit(3)
+    tiny(watch, seed=seed, order_seed=order_seed, scale=scale)
+
+
+def dies_when_done(watch: Any, *, seed: int, order_seed: int, scale: float = 1.0) -> None:
+    """As the first, but the process of a run with the second seed dies when the run is where it belongs."""
+    replace = os.replace
+
+    def replaced(source: Path, target: Path) -> None:
+        replace(source, target)
+        if Path(target).parent.name == RUNS:
+            os._exit(3)
+
+    if seed == 1:
+        os.replace = replaced  # type: ignore[assignment]
     tiny(watch, seed=seed, order_seed=order_seed, scale=scale)

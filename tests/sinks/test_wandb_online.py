@@ -45,7 +45,9 @@ def run(server, tmp_path) -> wandb.Run:
         base_url=server.url, api_key=KEY, init_timeout=30, console="off", save_code=False, x_disable_stats=True,
         x_disable_meta=True, disable_git=True, silent=True,
     )  # fmt: skip
-    return wandb.init(project="tests", dir=str(tmp_path), reinit="create_new", settings=settings)
+    return wandb.init(
+        project="tests", mode="online", dir=str(tmp_path), reinit="create_new", settings=settings
+    )  # a test before may have set WANDB_MODE, which stays
 
 
 def opened(run: wandb.Run, **options: Any) -> WandbSink:
@@ -118,10 +120,7 @@ def test_no_step_waits_for_a_slow_server(server, run, delay):
         waits.append(time.perf_counter() - begun)
         run.log({"loss": step / 3})
         time.sleep(delay / 30)
-    asked_by = time.monotonic() + 60  # the server answers what was asked before first
-    while not server.kept.operations["ArtifactType"]:
-        assert time.monotonic() < asked_by, "the plane was redrawn meanwhile"
-        time.sleep(0.1)
+    assert server.kept.operations["ArtifactType"] >= 1, "the plane was redrawn meanwhile"
     print(f"{delay:g} s: median {1000 * median(waits):.2f} ms, longest {1000 * max(waits):.1f} ms")
     # What is promised is 50 ms; a single step may lose the processor for longer on a busy machine.
     assert median(waits) < 0.05
