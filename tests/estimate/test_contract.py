@@ -8,11 +8,11 @@ import torch
 from helpers import random_states, same
 
 from ibprobe.estimate.pairs import Estimator, Pair, Reading
-from ibprobe.plugins import estimators
+from ibprobe.plugins import Plugins
 
 N = 1000
 # InfoNCE is the MINE estimator with one of its bounds.
-NAMES = [pytest.param(n, marks=pytest.mark.slow if n == "infonce" else ()) for n in estimators()]
+NAMES = [pytest.param(n, marks=pytest.mark.slow if n == "infonce" else ()) for n in Plugins([]).offers("estimator")]
 
 
 def draw(*shape: int, seed: int = 1) -> torch.Tensor:
@@ -46,7 +46,7 @@ def dependent() -> dict[str, tuple[Pair, float]]:
 
 
 def read(name: str, pairs: Mapping[str, tuple[Pair, float]], seed: int = 0) -> dict[str, Reading | str]:
-    estimator: Estimator = estimators()[name].plugin.build()
+    estimator: Estimator = Plugins([]).estimator(name)
     return dict(estimator({k: pair for k, (pair, _) in pairs.items()}, torch.arange(N) % 2, seed=seed))
 
 
