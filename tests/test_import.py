@@ -19,7 +19,7 @@ FLOORS = [
     {"runtime", "plugins"},
     {"checkpoint", "arrays", "doctor"},
     {"probe", "sweep"},
-    {"selfcheck", "demo", "frontier"},
+    {"selfcheck", "demo", "frontier", "testing"},
     {"lens"},
     {"cli"},
 ]

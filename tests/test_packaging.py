@@ -22,7 +22,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_wheel_holds_the_packages_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
-    packages = {"ibprobe", "ibprobe_lightning", "ibprobe_transformers"}
+    packages = {"ibprobe", *(path.name for path in (ROOT / "integrations").glob("ibprobe_*"))}
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == packages
     assert "ibprobe/py.typed" in names
 

@@ -73,16 +73,23 @@ def page_of(
     sections: Sequence[NamedSection] = OURS,
 ) -> Page:
     """What goes on the page; see :func:`write_report`."""
-    found = measured_cases(runs, average=average)
-    own = [panels([case]) for case in found]
-    shown = Shown(runs, found, [panel for of_case in own for panel in of_case], frontier)
-    page = Page(_title(runs), _subtitle(found))
-    for case, of_case in zip(found, own, strict=True):
+    shown = shown_of(runs, average, frontier)
+    page = Page(_title(runs), _subtitle(shown.cases))
+    for case in shown.cases:
         if not is_sweep(case.records):
-            page.add_case(case, of_case, shown.panels, frontier)
+            own = [panel for panel in shown.panels if panel.case == case.name]
+            page.add_case(case, own, shown.panels, frontier)
     for section in sections:
         _add(page, section, shown)
     return page
+
+
+def shown_of(
+    runs: Sequence[tuple[str, Records]], average: bool | None = None, frontier: IBCurve | None = None
+) -> Shown:
+    """What sections are made from; see :func:`write_report`."""
+    found = measured_cases(runs, average=average)
+    return Shown(runs, found, panels(found), frontier)
 
 
 def _add(page: Page, named: NamedSection, shown: Shown) -> None:
