@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from ibprobe.errors import MissingExtra
 from ibprobe.record.records import Estimate, Event, Records
+from ibprobe.record.rundir import plain
+from ibprobe.show.page import plane_html
 from ibprobe.sinks.outbox import Outbox
 from ibprobe.sinks.wandb import MAX_LAYERS
 from ibprobe.sinks.wandb_keys import FINAL_STEP, LayerKeys, metrics_of, summary_of
+from ibprobe.sinks.wandb_panels import RECORD_COLUMNS, record_rows
 
 Numbers = Mapping[str, float | int]
 
@@ -25,11 +31,12 @@ class TrackerSink(ABC):
     Args:
         patience: seconds that the end of a run waits for a slow server; None for a tracker whose calls never wait, so
             that the thread that trains makes them itself.
+        within: what separates the parts of a layer's name in its keys.
     """
 
-    def __init__(self, patience: float | None = 30.0) -> None:
+    def __init__(self, patience: float | None = 30.0, *, within: str = "/") -> None:
         self._patience = patience
-        self._keys = LayerKeys()
+        self._keys = LayerKeys(within)
         self._estimates: list[Estimate] = []
         self._events: list[Event] = []
         self._meta: Mapping[str, Any] = {}
@@ -43,7 +50,7 @@ class TrackerSink(ABC):
         """Find the run. The thread that trains waits for it, before its first step.
 
         Args:
-            meta: what is measured and how.
+            meta: what is measured and how, as strict JSON can hold it.
         """
 
     @abstractmethod
@@ -68,7 +75,7 @@ class TrackerSink(ABC):
         """Find the run; once closed, the sink may be opened again and goes on."""
         self._meta = meta
         self._details = len(meta.get("layers", ())) <= MAX_LAYERS
-        self._begin(meta)
+        self._begin(plain(meta))
         self._outbox = Outbox(type(self).__name__) if self._patience is not None else None
         self._opened = True
 
@@ -112,3 +119,18 @@ class TrackerSink(ABC):
             errand()
         else:
             self._outbox.put(errand)
+
+
+def as_csv(records: Sequence[Estimate]) -> str:
+    """Every field of every record; flags are joined by commas, a span is ``first-last``."""
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows([RECORD_COLUMNS, *record_rows(records)])
+    return text.getvalue()
+
+
+def as_page(records: Records) -> str | None:
+    """The verdict and the planes as one HTML page; None without the packages of the ``report`` extra."""
+    try:
+        return plane_html(records)
+    except MissingExtra:
+        return None

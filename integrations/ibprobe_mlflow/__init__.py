@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from importlib.util import find_spec
 from typing import Any
 
 from ibprobe import BadInput, MissingExtra, Records, hookimpl
 from ibprobe.hookspecs import SinkPlugin
-from ibprobe.record.rundir import plain
-from ibprobe.show.page import plane_html
-from ibprobe.sinks.trackers import Numbers, TrackerSink
-from ibprobe.sinks.wandb_panels import RECORD_COLUMNS, record_rows
+from ibprobe.sinks.trackers import Numbers, TrackerSink, as_csv, as_page
 
 __all__ = ["MlflowSink"]
 
@@ -26,7 +20,7 @@ _BATCH = 1000
 class MlflowSink(TrackerSink):
     """Metrics under W&B's keys, at the training step; flags as tags; settings, records and the plane as artifacts.
 
-    Every call may wait for a server, so a thread makes them.
+    Layers' names keep their dots. Every call may wait for a server, so a thread makes them.
 
     Args:
         run: your run or its id; by default the active one. It stays yours: the sink neither starts nor ends it.
@@ -38,7 +32,8 @@ class MlflowSink(TrackerSink):
     """
 
     def __init__(self, run: Any = None, *, client: Any = None, patience: float = 30.0) -> None:
-        super().__init__(patience)
+        # A store of files has a folder for each part of a key: no key may go on where another one ends.
+        super().__init__(patience, within=".")
         self._given, self._client = run, client
         if find_spec("mlflow") is None:
             raise MissingExtra("MlflowSink", "mlflow", "mlflow")
@@ -51,7 +46,7 @@ class MlflowSink(TrackerSink):
             raise BadInput("no MLflow run is active: call mlflow.start_run() before, or pass sinks=[MlflowSink(run)]")
         self._run_id = run if isinstance(run, str) else run.info.run_id
         self._client = self._client or mlflow.MlflowClient()
-        self._settings: dict[str, Any] | None = plain(meta)
+        self._settings: dict[str, Any] | None = dict(meta)
 
     def _put(self, step: int, numbers: Numbers, texts: Mapping[str, str]) -> None:
         from mlflow.entities import Metric
@@ -69,15 +64,9 @@ class MlflowSink(TrackerSink):
 
     def _end(self, records: Records) -> None:
         if records:
-            self._client.log_text(self._run_id, _as_csv(records), "ib/records.csv")
-            with suppress(MissingExtra):  # the plane is drawn by the packages of the report
-                self._client.log_text(self._run_id, plane_html(records), "ib/plane.html")
-
-
-def _as_csv(records: Records) -> str:
-    text = io.StringIO(newline="")
-    csv.writer(text).writerows([RECORD_COLUMNS, *record_rows(records)])
-    return text.getvalue()
+            self._client.log_text(self._run_id, as_csv(records), "ib/records.csv")
+            if page := as_page(records):
+                self._client.log_text(self._run_id, page, "ib/plane.html")
 
 
 @hookimpl

@@ -10,7 +10,6 @@ from typing import Any
 
 from ibprobe import MissingExtra, Records, hookimpl
 from ibprobe.hookspecs import SinkPlugin
-from ibprobe.record.rundir import plain
 from ibprobe.sinks.trackers import Numbers, TrackerSink
 
 __all__ = ["TensorBoardSink"]
@@ -45,7 +44,7 @@ class TensorBoardSink(TrackerSink):
             self._writer = SummaryWriter(self._folder)
             self._folder = self._writer.get_logdir()  # a run that goes on does so in the same place
         # Indented text is code in the Markdown that TensorBoard shows.
-        self._meta_text = "\n".join(f"    {line}" for line in json.dumps(plain(meta), indent=1).splitlines())
+        self._meta_text = "\n".join(f"    {line}" for line in json.dumps(meta, indent=1).splitlines())
         self._told = False
 
     def _put(self, step: int, numbers: Numbers, texts: Mapping[str, str]) -> None:

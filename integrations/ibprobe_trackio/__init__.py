@@ -8,7 +8,6 @@ from typing import Any
 
 from ibprobe import BadInput, MissingExtra, Records, hookimpl
 from ibprobe.hookspecs import SinkPlugin
-from ibprobe.record.rundir import plain
 from ibprobe.sinks.trackers import Numbers, TrackerSink
 
 __all__ = ["TrackioSink"]
@@ -41,7 +40,7 @@ class TrackioSink(TrackerSink):
             self._run = context_vars.current_run.get()
         if self._run is None:
             raise BadInput("no trackio run is active: call trackio.init() before, or pass sinks=[TrackioSink(run)]")
-        self._run.config["ibprobe"] = plain(meta)
+        self._run.config["ibprobe"] = dict(meta)
 
     def _put(self, step: int, numbers: Numbers, texts: Mapping[str, str]) -> None:
         # A row without a step of its own gets the one after the largest so far: ours must not move the user's.
