@@ -179,9 +179,10 @@ def ibprobe_report_sections() -> Iterable[SectionPlugin]:
 
 
         def seconds(shown):
-            cost = [{"run": n, "layer": e.layer, "seconds": e.seconds} for n, run in shown.runs for e in run]
-            axes = {"x": {"field": "seconds", "aggregate": "sum"}, "y": {"field": "layer"}}
-            bars = Chart({"data": {"values": cost}, "mark": "bar", "encoding": axes})
+            spent = [(e.layer, e.seconds) for _, run in shown.runs for e in run]
+            cost = [{"layer": name, "seconds": sum(s for n, s in spent if n == name)} for name in dict(spent)]
+            axes = {"x": {"field": "seconds", "type": "quantitative"}, "y": {"field": "layer", "type": "nominal"}}
+            bars = Chart({"data": {"values": cost}, "mark": {"type": "bar", "style": "bracket"}, "encoding": axes})
             return Section("What layers cost", "Seconds, all snapshots.", [bars], table_of(cost))
 
 
