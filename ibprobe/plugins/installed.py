@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import EntryPoint
 from typing import Any
 
 import pluggy
-from torch import Tensor
 
 from ibprobe.capture.views import NamedView, View, Views, ViewSpec
 from ibprobe.errors import BadInput, ProbeError, UnknownName
 from ibprobe.estimate.pairs import Estimator
 from ibprobe.hookspecs import KINDS, Kind
 from ibprobe.plugins.loading import SELECT, Failure, Failures, plugin_manager
+from ibprobe.plugins.offers import EXPECTED, FITS, Offer, a, called, checked
 from ibprobe.show.section import NamedSection, SectionMaker
 from ibprobe.sinks.fanout import Sink, SinkSpec, make_sinks
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """Something by name, and the plugin that it comes from."""
-
-    plugin: Any
-    """A record of the kind that the hook yields, with ``name``, ``summary`` and ``build``."""
-    source: str
 
 
 class Plugins:
@@ -102,7 +92,7 @@ class Plugins:
         if not isinstance(part, str):
             return part
         built: View = self._built("view", part)
-        return _called(part, built) if callable(built) else built
+        return called(part, built) if callable(built) else built
 
     def sections(self, spec: str | Sequence[str] = "auto") -> list[NamedSection]:
         """Resolve ``sections=``: names, ``"auto"`` for ours. They are built with the page, whose place says what fails.
@@ -126,7 +116,7 @@ class Plugins:
         found: dict[str, Offer] = {}
         for impl in getattr(self._manager.hook, kind.hook).get_hookimpls():
             try:
-                offered = [_checked(kind, item) for item in impl.function()]
+                offered = [checked(kind, item) for item in impl.function()]
             except Exception as e:
                 self._failures.skip(impl.plugin_name, e)
                 continue
@@ -134,7 +124,7 @@ class Plugins:
                 if plugin.name in found:
                     sources = f"{found[plugin.name].source} and {impl.plugin_name}"
                     raise BadInput(
-                        f"two plugins offer {_a(kind.name)} named {plugin.name!r}, {sources}: uninstall one, or name "
+                        f"two plugins offer {a(kind.name)} named {plugin.name!r}, {sources}: uninstall one, or name "
                         f"those to load in {SELECT}"
                     )
                 found[plugin.name] = Offer(plugin, impl.plugin_name)
@@ -154,46 +144,6 @@ class Plugins:
             raise
         except Exception as e:
             raise ProbeError(f"{kind} {name!r} of {offer.source} cannot be built: {type(e).__name__}: {e}") from e
-        if not _FITS[kind](built):
-            raise BadInput(f"{kind} {name!r} of {offer.source} built {built!r}; expected {_EXPECTED[kind]}")
+        if not FITS[kind](built):
+            raise BadInput(f"{kind} {name!r} of {offer.source} built {built!r}; expected {EXPECTED[kind]}")
         return built
-
-
-def _checked(kind: Kind, item: Any) -> Any:
-    if not isinstance(item, kind.offers):
-        raise BadInput(f"{kind.hook} yielded {item!r}; expected {kind.offers.__name__}(name, summary, build)")
-    if not (isinstance(item.name, str) and item.name and isinstance(item.summary, str) and callable(item.build)):
-        raise BadInput(f"{kind.hook} yielded {item!r}; expected two texts and a function without arguments")
-    return item
-
-
-def _a(kind: str) -> str:
-    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
-
-
-def _called(name: str, function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """The function under the plugin's name, for that is what records say."""
-
-    def view(t: Tensor) -> Tensor:
-        return function(t)
-
-    view.__name__ = name
-    return view
-
-
-def _is_sink(built: Any) -> bool:
-    return isinstance(built, Sink) and not isinstance(built, type)
-
-
-_FITS: Mapping[str, Callable[[Any], bool]] = {
-    "estimator": callable,
-    "sink": _is_sink,
-    "view": lambda built: callable(built) or isinstance(built, str),
-    "section": callable,
-}
-_EXPECTED = {
-    "estimator": "a function (pairs, folds, *, seed) -> readings by name",
-    "sink": "an object with the methods open, write, tick and close",
-    "view": "a function from an output tensor to rows (n, d)",
-    "section": "a function from what is shown to a Section or None",
-}

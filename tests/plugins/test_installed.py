@@ -123,6 +123,13 @@ def test_a_section_is_built_with_its_page() -> None:
         section.make(None)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("kind", ["estimator", "sink", "section"])
+def test_a_name_that_means_something_is_no_name(kind: str) -> None:
+    plugins = with_one("auto")
+    with pytest.warns(UserWarning, match="plugin someone skipped: .*expected another name, for 'auto'"):
+        assert {offer.source for offer in plugins.offers(kind).values()} == {"ibprobe"}
+
+
 def test_hooks_are_asked_once_and_only_for_what_is_needed() -> None:
     asked: list[str] = []
 
