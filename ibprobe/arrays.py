@@ -18,7 +18,7 @@ from ibprobe.estimate.ends import FEW_ROWS
 from ibprobe.estimate.pairs import Estimator, Pair, Reading
 from ibprobe.estimate.readings import folds_of, record_of, sound
 from ibprobe.estimate.sides import Side, tensor_of
-from ibprobe.plugins import estimator_named
+from ibprobe.plugins import Plugins
 from ibprobe.record.records import Estimate
 
 if TYPE_CHECKING:
@@ -96,11 +96,12 @@ def estimate_mi(x: Any, y: Any, *, estimator: str = "mine", seed: int = 0) -> Es
     """
     if estimator == "channel":
         raise BadInput('estimator="channel" needs noise of known size: estimate_channel(t, y) adds it and brackets')
-    chosen = estimator_named(estimator)
+    plugins = Plugins()
+    chosen = plugins.estimator(estimator)
     started = time.perf_counter()
     pair, folds, frame = _paired(x, y, seed)
     if pair.a.ndim == pair.b.ndim == 1:
-        estimator, chosen = "counts", estimator_named("counts")
+        estimator, chosen = "counts", plugins.estimator("counts")
     reading = _nothing(frame) or _read(chosen, estimator, pair, folds, seed)
     return record_of(reading, frame, estimator, time.perf_counter() - started)
 

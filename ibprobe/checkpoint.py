@@ -14,11 +14,11 @@ from ibprobe.capture.layers import LayerSpec, select_layers, unwrap
 from ibprobe.capture.passes import Draws
 from ibprobe.capture.replay import replay
 from ibprobe.capture.rows import RowSet
-from ibprobe.capture.views import Views, check_view
+from ibprobe.capture.views import Views, ViewSpec, check_view
 from ibprobe.errors import BadInput, UnknownName
 from ibprobe.estimate.channel import Channel, Noise, Target
 from ibprobe.estimate.estimators import LayerEstimator
-from ibprobe.plugins import beside_brackets
+from ibprobe.plugins import Plugins
 from ibprobe.record.records import Records
 from ibprobe.version import __version__
 
@@ -31,7 +31,7 @@ def measure(
     noise: Noise = "relative",
     sigma: float = 0.25,
     target: Target = "population",
-    view: Views = "auto",
+    view: ViewSpec = "auto",
     estimator: str = "auto",
     rows: int = 2048,
     passes: int = 1,
@@ -67,8 +67,9 @@ def measure(
         ProbeError: unknown layers, unusable data or settings.
     """
     channel, draws = Channel(noise, sigma, seed, target=target), Draws(passes, train_mode, seed)
-    beside = beside_brackets(estimator)
-    taken, meta = gather(model, data, layers, rows, view, draws, all_there_is=target == "probe_set")
+    plugins = Plugins()
+    beside, views = plugins.beside_brackets(estimator), plugins.views(view)
+    taken, meta = gather(model, data, layers, rows, views, draws, all_there_is=target == "probe_set")
     by_layer = LayerEstimator(channel, beside, "mine" if estimator == "auto" else estimator)
     with torch.no_grad():
         records = Records(meta=meta).plus(*by_layer.brackets(taken))

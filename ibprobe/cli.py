@@ -10,11 +10,11 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
-from rich.text import Text
 
 from ibprobe.errors import BadInput, BadRun, MissingExtra, ProbeError
 from ibprobe.frontier import ib_curve_command, read_frontier
 from ibprobe.lens.commands import lens
+from ibprobe.plugins.command import plugins_command
 from ibprobe.version import __version__
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def main() -> None:
 
 main.add_command(lens)
 main.add_command(ib_curve_command)
+main.add_command(plugins_command)
 
 
 @main.command()
@@ -165,23 +166,27 @@ def export(run: Path, out: Path) -> None:
     "--look", type=click.Choice(["light", "dark"]), default="light", show_default=True, help="Of --png, --svg."
 )
 @click.option("--frontier", type=click.Path(path_type=Path), help="IB curve to draw: .npz, or its joint, .npy or .csv.")
+@click.option("--section", "named", multiple=True, help="Section of a plugin to add; may be repeated.")
 @click.option("--average/--separate", default=None, help="Runs of the same settings [default: average other seeds].")
 def report(
-    runs: tuple[Path, ...], out: Path | None, png: Path | None, svg: Path | None, look: Look, **options: Any
-) -> None:
+    runs: tuple[Path, ...], out: Path | None, png: Path | None, svg: Path | None, look: Look,
+    named: tuple[str, ...], **options: Any
+) -> None:  # fmt: skip
     """Write what each RUN recorded as one HTML page: verdict, information plane, curves, tables.
 
     The page needs no network. Runs that differ by their recorded seed only are shown as their mean.
     """
+    from ibprobe.plugins import Plugins
     from ibprobe.show.pictures import save_pictures
     from ibprobe.show.report import write_report
 
+    sections = Plugins().sections(["auto", *named])
     page = out or (None if png or svg else Path("report.html"))
     options["frontier"] = options["frontier"] and read_frontier(options["frontier"])
     with Console(stderr=True).status("reading") as status:
         found, damaged = _read_runs(runs)
         status.update("drawing")
-        written = [write_report(found, page, **options)] if page else []
+        written = [write_report(found, page, sections=sections, **options)] if page else []
         written += save_pictures(found, png, "png", look=look, **options) if png else []
         written += save_pictures(found, svg, "svg", look=look, **options) if svg else []
     for path in written:
@@ -236,19 +241,6 @@ def explain(flag: str | None) -> None:
     click.echo(f"{flag}\n  what:  {found.meaning}\n  why:   {found.cause}\n  to do: {found.action}")
     if found.line:
         click.echo(f"  line:  {found.line}")
-
-
-@main.command()
-def plugins() -> None:
-    """List the estimators that are installed, and where each comes from."""
-    from ibprobe.plugins import estimators
-
-    table = Table(title="estimators", title_justify="left")
-    for column in ("name", "summary", "source"):
-        table.add_column(column, no_wrap=column == "name")
-    for name, found in estimators().items():
-        table.add_row(*map(Text, (name, found.plugin.summary, found.source)))
-    Console().print(table)
 
 
 @main.command()

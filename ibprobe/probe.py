@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -18,14 +18,14 @@ from ibprobe.capture.layers import LayerSpec, select_layers, unwrap
 from ibprobe.capture.modes import make_source
 from ibprobe.capture.passes import Draws
 from ibprobe.capture.replay import device_of
-from ibprobe.capture.views import Views, named
+from ibprobe.capture.views import ViewSpec, named
 from ibprobe.capture.watch import Watch
 from ibprobe.checkpoint import check_options, versions
 from ibprobe.doctor import Diagnosis, diagnosis
 from ibprobe.errors import BadInput
 from ibprobe.estimate.channel import Channel, Noise, Target
 from ibprobe.estimate.estimators import LayerEstimator
-from ibprobe.plugins import beside_brackets
+from ibprobe.plugins import Plugins
 from ibprobe.record.alerts import AlertCallback, checked
 from ibprobe.record.records import Event, Records
 from ibprobe.record.rundir import RunDir, new_run_dir
@@ -33,7 +33,7 @@ from ibprobe.runtime.journal import Journal
 from ibprobe.runtime.places import PlaceName, make_place
 from ibprobe.runtime.snapshots import Snapshots
 from ibprobe.schedule import Budget, Every, StepTimes, due_when
-from ibprobe.sinks.fanout import Fanout, SinkSpec, make_sinks
+from ibprobe.sinks.fanout import Fanout, SinkSpec
 
 log = logging.getLogger("ibprobe")
 
@@ -56,25 +56,23 @@ class IBProbe:
             forwards.
         every: ``"log"``, a number of optimizer steps, or ``step -> bool``.
         rows: distinct inputs to measure on.
-        noise: ``relative``, ``per_unit`` or ``absolute``; with ``sigma``, its size, T̃ = view(T) + std·ε.
+        noise: ``relative``, ``per_unit`` or ``absolute``: T̃ = view(T) + std·ε.
         sigma: noise size.
         target: ``population``, or ``probe_set`` when the probe set is all inputs there are.
-        view: ``auto``, ``flatten``, ``first``, ``last``, ``token``, ``next_token``, a function from an output tensor to
-            rows ``(n, d)``, or a mapping from patterns of layers' names to such.
-        estimator: ``auto`` (brackets, critics at some snapshots), ``channel`` (brackets only), or what runs beside the
-            brackets at every snapshot: a name that ``ibprobe plugins`` lists.
-        passes: forward passes of layers that draw random numbers, 16 for example; with 1 their I(X;T̃) has an upper
-            end only. For ``mode="replay"``, as the next one.
+        view: ``auto``, ``flatten``, another name of ``ibprobe plugins``, a function from an output tensor to rows
+            ``(n, d)``, or a mapping from patterns of layers' names to such.
+        estimator: ``auto`` (brackets, critics at some snapshots), ``channel`` (brackets only), or a name of ``ibprobe
+            plugins``: what runs beside the brackets at every snapshot.
+        passes: forward passes of layers that draw random numbers; with 1 their I(X;T̃) has an upper end only.
         train_mode: let dropout draw as in training; normalisation keeps to its running statistics.
         budget: how much longer a watched run may take, as a share of the training's own time; None for no limit.
         runtime: where it is worked on: ``inline``, while training waits; ``thread``, beside training on one processor;
             ``cuda-stream``, that thread on its own stream. A step that is due while another is worked on is left out
             and counted. ``auto`` is ``inline``.
-        sinks: ``"auto"``, names, sink objects, functions ``(values, step)``; the run directory is always written.
+        sinks: ``auto``, names of ``ibprobe plugins``, objects, functions ``(values, step)``; the run directory always.
         run_dir: where; ``runs/ib/<UTC time>-<id>`` by default.
         config: the run's own settings, kept with the records.
-        on_flag: called with an :class:`ibprobe.Alert`, once, when a layer collapses, memorises or cannot be trusted, or
-            when the probe is disarmed.
+        on_flag: called with an :class:`ibprobe.Alert`, once for each thing that a person should look at.
         seed: of noise, critics, and what the model draws while it is replayed.
 
     Raises:
@@ -95,7 +93,7 @@ class IBProbe:
         noise: Noise = "relative",
         sigma: float = 0.25,
         target: Target = "population",
-        view: Views = "auto",
+        view: ViewSpec = "auto",
         estimator: str = "auto",
         passes: int = 1,
         train_mode: bool = False,
@@ -109,7 +107,8 @@ class IBProbe:
     ) -> None:
         check_options(model, mode, rows)
         draws, core, whole = Draws(passes, train_mode, seed), unwrap(model), target == "probe_set"
-        beside, channel = beside_brackets(estimator), Channel(noise, sigma, seed, target=target)
+        plugins, channel = Plugins(), Channel(noise, sigma, seed, target=target)
+        beside, views = plugins.beside_brackets(estimator), plugins.views(view)
         found, device = select_layers(core, layers), device_of(core)
         meta = {
             **versions(), "run": uuid4().hex, "model": type(core).__name__, "layers": list(found), "mode": mode,
@@ -119,14 +118,14 @@ class IBProbe:
         }  # fmt: skip
         watch = Watch(model, loss, optimizer)
         self._files = RunDir(Path(run_dir) if run_dir is not None else new_run_dir())
-        self._new_dir, self._sinks = run_dir is None, make_sinks(sinks)
+        self._new_dir, self._sinks = run_dir is None, plugins.sinks(sinks)
         self._journal, self._budget = Journal(meta, checked(on_flag)), Budget(budget)
         by_layer = LayerEstimator(channel, beside, "mine" if estimator == "auto" else estimator)
         place, times = make_place(runtime, device), StepTimes() if runtime == "cuda-stream" else None
         self._snapshots = Snapshots(due_when(every), by_layer, estimator, self._budget, self._journal, place, times)
         self._rows: Gathering | None = None
         if os.environ.get("IBPROBE") != "off":
-            source = make_source(mode, model, found, rows, view, probe_set, all_there_is=whole, draws=draws)
+            source = make_source(mode, model, found, rows, views, probe_set, all_there_is=whole, draws=draws)
             self._rows = Gathering(watch, source, expects_labels=probe_set is None)
         self._attached = self._armed = False
 
@@ -218,16 +217,17 @@ class IBProbe:
             with suppress(Exception), self._budget.paying("all"):
                 self._journal.log(self._rows.step if step is None else step, values)
 
-    def report(self, path: str | Path = "report.html") -> Path:
+    def report(self, path: str | Path = "report.html", *, sections: str | Sequence[str] = "auto") -> Path:
         """Write what was measured so far as one HTML page, as ``ibprobe report`` does.
 
         Raises:
             BadInput: nothing was measured, or the page cannot be written.
+            UnknownName: a section that ``ibprobe plugins`` does not list; ``auto`` stands for ours.
             MissingExtra: the packages of the ``report`` extra are not installed.
         """
         from ibprobe.show.report import write_report
 
-        return write_report([(self.run_dir.name, self.estimates)], path)
+        return write_report([(self.run_dir.name, self.estimates)], path, sections=Plugins().sections(sections))
 
     @property
     def estimates(self) -> Records:

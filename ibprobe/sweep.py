@@ -11,11 +11,12 @@ from torch import nn
 
 from ibprobe.capture.layers import LayerSpec
 from ibprobe.capture.passes import Draws
-from ibprobe.capture.views import Views
+from ibprobe.capture.views import ViewSpec
 from ibprobe.checkpoint import gather
 from ibprobe.errors import BadInput
 from ibprobe.estimate.channel import Channel, Noise, Target
 from ibprobe.estimate.estimators import LayerEstimator
+from ibprobe.plugins import Plugins
 from ibprobe.record.records import Estimate, Event, Records
 
 # Half octaves. Above 2, a layer of any width keeps less than 1/(2σ²) = 0.13 nats.
@@ -38,7 +39,7 @@ def sigma_sweep(
     layers: LayerSpec = "auto",
     noise: Noise = "relative",
     target: Target = "population",
-    view: Views = "auto",
+    view: ViewSpec = "auto",
     rows: int = 2048,
     passes: int = 1,
     train_mode: bool = False,
@@ -71,8 +72,8 @@ def sigma_sweep(
     """
     sizes = _sizes(sigmas, noise)
     channels = [Channel(noise, sigma, seed, target=target) for sigma in sizes]
-    draws = Draws(passes, train_mode, seed)
-    taken, meta = gather(model, data, layers, rows, view, draws, all_there_is=target == "probe_set")
+    draws, views = Draws(passes, train_mode, seed), Plugins().views(view)
+    taken, meta = gather(model, data, layers, rows, views, draws, all_there_is=target == "probe_set")
     own = [layer.name for layer in taken.layers if layer.scale is not None]
     why = "it draws from a Gaussian of its own, to which no noise is added: ibprobe.measure brackets it"
     notes = [Event(step=taken.span[1], kind="not_measured", layer=name, why=why, split=taken.split) for name in own]

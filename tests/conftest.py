@@ -17,7 +17,8 @@ _global, random.getrandbits = random.getrandbits, random.Random(0).getrandbits
 import beartype._util.kind.integer.utilintget  # noqa: E402, F401
 
 random.getrandbits = _global
-jaxtyping.install_import_hook(["ibprobe", "ibprobe_transformers", "ibprobe_lightning"], "beartype.beartype")
+_HOSTS = ("transformers", "lightning", "tensorboard", "mlflow", "trackio")
+jaxtyping.install_import_hook(["ibprobe", *(f"ibprobe_{host}" for host in _HOSTS)], "beartype.beartype")
 
 # Threads that wait for each other cost more than they bring on small tensors, above all where two tests run at once;
 # the programs that tests start inherit it (a vision transformer of 15 s took over 280 s on a busy machine without).

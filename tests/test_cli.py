@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from ibprobe import check_plane, load_run
 from ibprobe.cli import main
-from ibprobe.plugins import estimators
+from ibprobe.plugins import Plugins
 from ibprobe.record.flags import FLAGS
 
 
@@ -50,7 +50,7 @@ def test_the_demo_run_passes_the_guards(demo_run: tuple[Path, str]) -> None:
 def test_plugins_lists_every_estimator_with_its_source() -> None:
     result = run("plugins")
     assert result.exit_code == 0, result.output
-    for name, found in estimators().items():
+    for name, found in Plugins().offers("estimator").items():
         line = next(line for line in result.output.splitlines() if f" {name} " in line)
         assert found.source in line
 

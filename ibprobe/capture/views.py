@@ -25,6 +25,9 @@ ViewName = Literal["auto", "flatten", "first", "last", TokenView]
 View = ViewName | Callable[[Tensor], Tensor]
 Views = View | Mapping[str, View]
 """One for all layers, or one for each pattern of names; layers that no pattern fits have ``auto``."""
+NamedView = ViewName | str | Callable[[Tensor], Tensor]
+ViewSpec = NamedView | Mapping[str, NamedView]
+"""The same as a user writes it, names of plugins among them."""
 
 MAX_FEATURES = 4096
 """Wider rows are projected onto this many fixed orthonormal directions."""
@@ -74,7 +77,7 @@ def view_of(view: Views, layer: str) -> View:
     return next((part for pattern, part in view.items() if fnmatchcase(layer, pattern)), "auto")
 
 
-def named(view: Views) -> str:
+def named(view: ViewSpec) -> str:
     """A view as text."""
     if isinstance(view, Mapping):
         return ", ".join(f"{pattern}: {named(part)}" for pattern, part in view.items())

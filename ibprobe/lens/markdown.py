@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from ibprobe.lens.findings import Findings
 from ibprobe.lens.tables import tables
 from ibprobe.lens.words import limits, verdicts
-from ibprobe.show.page import Table
+from ibprobe.show.section import Table
 
 
 def markdown(found: Findings, factors: Sequence[str] = ()) -> Iterator[str]:

@@ -50,10 +50,10 @@ def page(found: Findings) -> Page:
     made = Page("The regularization lens", words.limits(found))
     made.add_words(_verdict(found))
     for factor in found.comparisons:
-        made.add_section(heading(factor), _FACTOR, [(spec, None) for spec in _of_factor(found, factor).values()])
+        made.add_charts(heading(factor), _FACTOR, _of_factor(found, factor).values())
     made.add_planes("Planes side by side", _PLANES, planes(found))
-    made.add_section("Across runs", _ACROSS, [(spec, None) for spec in _across(found).values()])
-    made.tables += tables(found)
+    made.add_charts("Across runs", _ACROSS, _across(found).values())
+    made.add_tables(tables(found))
     return made
 
 

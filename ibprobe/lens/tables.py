@@ -11,7 +11,7 @@ from ibprobe.lens.effects import Effect
 from ibprobe.lens.findings import Findings
 from ibprobe.lens.runs import GAP, NAMES, Key
 from ibprobe.lens.words import association_cell, cell, limits, title_of
-from ibprobe.show.page import Cell, Line, Table
+from ibprobe.show.section import Cell, Line, Table
 
 Columns = Mapping[str, Mapping[str, Effect]]
 """Effects by column and layer."""

@@ -14,8 +14,9 @@ from ibprobe.bottleneck.curve import IBCurve
 from ibprobe.record.records import Estimate
 from ibprobe.show.files import write_file
 from ibprobe.show.labels import place_labels
-from ibprobe.show.page import Cell, Line, Page, Table
+from ibprobe.show.page import Page
 from ibprobe.show.panels import Panel, shown_name
+from ibprobe.show.section import Cell, Line, Table
 from ibprobe.show.theme import SHAPES, Spec
 
 WIDTH, HEIGHT = 500, 400
@@ -179,8 +180,8 @@ def write_curve_page(curve: IBCurve, path: str | Path, title: str) -> Path:
     )
     specs = [frontier_chart(curve), *([_against_beta(curve)] if len(curve) > 1 else [])]
     text = "Every point is the best there is at its β, up to its gap; between points, time sharing attains the line."
-    page.add_section("The frontier", text, [(spec, None) for spec in specs])
-    page.tables += [_facts(curve), _points(curve)]
+    page.add_charts("The frontier", text, specs)
+    page.add_tables([_facts(curve), _points(curve)])
     return write_file(path, page.html())
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
@@ -15,38 +16,21 @@ from ibprobe.show.cases import Case, cases
 from ibprobe.show.packing import columns, deflate
 from ibprobe.show.panels import Panel, panels
 from ibprobe.show.plane import along, plane
+from ibprobe.show.section import Chart, Section, Table
 from ibprobe.show.theme import SCHEMA, Spec, config
 from ibprobe.show.verdict import Verdict, verdict
 from ibprobe.version import __version__
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
-    """One cell of a table."""
+class Placed:
+    """A section as the page has it."""
 
-    text: str
-    number: bool = False
-    title: str = ""
-    """What a pointer sees, such as all digits of a number."""
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One row of a table."""
-
-    cells: tuple[Cell, ...]
-    flagged: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A table below the charts."""
-
-    id: str
     heading: str
-    columns: tuple[str, ...]
-    rows: tuple[Line, ...]
-    text: str = ""
+    text: str
+    charts: Sequence[str] = ()
+    """What its charts are called in the payload."""
+    table: Table | None = None
 
 
 @dataclass
@@ -56,8 +40,7 @@ class Page:
     title: str
     subtitle: str = ""
     cases: list[dict[str, Any]] = field(default_factory=list)
-    sections: list[tuple[str, str, list[str]]] = field(default_factory=list)
-    tables: list[Table] = field(default_factory=list)
+    sections: list[Placed] = field(default_factory=list)
     _charts: dict[str, Spec] = field(default_factory=dict)
     _panels: dict[int, Panel] = field(default_factory=dict)
 
@@ -76,12 +59,34 @@ class Page:
         """Planes under a heading, on axes that they share; nothing where there are none."""
         drawn = [p for p in found if p.ty]
         if drawn:
-            self.sections.append((heading, text, [self._add(plane(p, beside=drawn), p, steps=p.steps) for p in drawn]))
+            charts = [self._add(plane(p, beside=drawn), p, steps=p.steps) for p in drawn]
+            self.sections.append(Placed(heading, text, charts))
 
-    def add_section(self, heading: str, text: str, charts: Sequence[tuple[Spec, Panel | None]]) -> None:
-        """Charts under a heading, each with the panel that its points are of; nothing where there are none."""
-        if charts:
-            self.sections.append((heading, text, [self._add(spec, panel) for spec, panel in charts]))
+    def add_charts(self, heading: str, text: str, specs: Iterable[Spec]) -> None:
+        """Charts under a heading; nothing where there are none."""
+        if charts := [Chart(spec) for spec in specs]:
+            self.add(Section(heading, text, charts))
+
+    def add(self, section: Section) -> None:
+        """A section.
+
+        Raises:
+            ValueError: a specification that is no JSON; the page is as it was.
+            TypeError: likewise.
+        """
+        for chart in section.charts:
+            json.dumps({k: v for k, v in chart.spec.items() if k != "datasets"}, allow_nan=False)
+        charts = [self._add(chart.spec, chart.panel) for chart in section.charts]
+        self.sections.append(Placed(section.heading, section.text, charts, section.table))
+
+    def add_tables(self, tables: Iterable[Table]) -> None:
+        """Tables, each under its heading."""
+        self.sections += [Placed(table.heading, table.text, table=table) for table in tables]
+
+    @property
+    def tables(self) -> list[Table]:
+        """All tables."""
+        return [section.table for section in self.sections if section.table]
 
     def _add(self, spec: Spec, panel: Panel | None, steps: Sequence[int] | None = None) -> str:
         """Keep a chart without its points, which all charts of a panel share."""
@@ -106,7 +111,7 @@ class Page:
         }
         template = _environment().from_string(_file("page.html"))
         made: str = template.render(
-            title=self.title, subtitle=self.subtitle, cases=self.cases, charts=self.sections, tables=self.tables,
+            title=self.title, subtitle=self.subtitle, cases=self.cases, sections=self.sections,
             version=__version__, css=_safe(_file("page.css")), script=_safe(_file("page.js")),
             payload=_safe(deflate(payload)), bundle=_safe(_bundle()),
         )  # fmt: skip

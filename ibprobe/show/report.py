@@ -1,22 +1,41 @@
-"""The report: verdict and planes first, then lines, final values, and how all of it was measured."""
+"""The report: verdict and planes, then sections, ours and those of plugins; where one fails, its place says so."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 from ibprobe.bottleneck.curve import IBCurve
+from ibprobe.errors import BadInput
 from ibprobe.record.records import Records
 from ibprobe.show.cases import Case, measured_cases
 from ibprobe.show.files import write_file
 from ibprobe.show.frontier import distance_table
-from ibprobe.show.lines import curves, lines
 from ibprobe.show.page import Page
-from ibprobe.show.panels import Panel, panels, together
-from ibprobe.show.summaries import compression, critics, sweep
+from ibprobe.show.panels import panels
+from ibprobe.show.section import NamedSection, Section, Shown, Table
+from ibprobe.show.series import along_steps, at_every_noise, compressed, critics_beside, is_sweep
 from ibprobe.show.tables import events_table, finals_table, flags_table, measurement_table
-from ibprobe.show.theme import Spec
+
+log = logging.getLogger("ibprobe")
+
+OURS = (
+    NamedSection("steps", "both coordinates and your own curves against the training step", along_steps),
+    NamedSection("compression", "how far each layer fell from its peak", compressed),
+    NamedSection("critics", "critics beside brackets", critics_beside),
+    NamedSection("sweeps", "a coordinate at every noise size", at_every_noise),
+    NamedSection(
+        "distances",
+        "how far layers lie from the IB curve",
+        lambda s: _of(distance_table(s.panels, s.frontier) if s.frontier else []),
+    ),
+    NamedSection("finals", "the last value of every layer", lambda s: _of(finals_table(s.panels))),
+    NamedSection("flags", "every flag that occurs, explained", lambda s: _of(flags_table(s.panels))),
+    NamedSection("measurement", "how it was measured", lambda s: _of(measurement_table(s.cases))),
+    NamedSection("events", "what was left out, and why", lambda s: _of(events_table(s.cases))),
+)
+"""What a page has below the planes, in this order."""
 
 
 def write_report(
@@ -25,6 +44,7 @@ def write_report(
     *,
     average: bool | None = None,
     frontier: IBCurve | None = None,
+    sections: Sequence[NamedSection] = OURS,
 ) -> Path:
     """Write one self-contained HTML page about one or more runs.
 
@@ -34,6 +54,7 @@ def write_report(
         average: whether runs of the same settings are shown as their mean, with its interval over seeds; by default,
             where their recorded seeds differ.
         frontier: the IB curve of the task's p(x, y), drawn on the planes, with each layer's distance to it.
+        sections: what comes below the planes; :class:`ibprobe.plugins.Plugins` finds sections by name.
 
     Returns:
         The path.
@@ -42,24 +63,52 @@ def write_report(
         BadInput: no run holds an estimate, or the page cannot be written.
         MissingExtra: the packages of the ``report`` extra are not installed.
     """
-    return write_file(path, _page(runs, average, frontier).html())
+    return write_file(path, page_of(runs, average, frontier, sections).html())
 
 
-def _page(runs: Sequence[tuple[str, Records]], average: bool | None, frontier: IBCurve | None = None) -> Page:
-    found = measured_cases(runs, average=average)
-    own = [panels([case]) for case in found]
-    everything = [panel for of_case in own for panel in of_case]
-    page = Page(_title(runs), _subtitle(found))
-    trained = [(case, of_case) for case, of_case in zip(found, own, strict=True) if not _is_sweep(case.records)]
-    for case, of_case in trained:
-        page.add_case(case, of_case, everything, frontier)
-    _add_charts(page, [case for case, _ in trained], [panel for _, of_case in trained for panel in of_case])
-    _add_sweeps(page, [case for case in found if _is_sweep(case.records)])
-    page.tables += distance_table(everything, frontier) if frontier else []
-    page.tables += [
-        *finals_table(everything), *flags_table(everything), *measurement_table(found), *events_table(found),
-    ]  # fmt: skip
+def page_of(
+    runs: Sequence[tuple[str, Records]],
+    average: bool | None = None,
+    frontier: IBCurve | None = None,
+    sections: Sequence[NamedSection] = OURS,
+) -> Page:
+    """What goes on the page; see :func:`write_report`."""
+    shown = shown_of(runs, average, frontier)
+    page = Page(_title(runs), _subtitle(shown.cases))
+    for case in shown.cases:
+        if not is_sweep(case.records):
+            own = [panel for panel in shown.panels if panel.case == case.name]
+            page.add_case(case, own, shown.panels, frontier)
+    for section in sections:
+        _add(page, section, shown)
     return page
+
+
+def shown_of(
+    runs: Sequence[tuple[str, Records]], average: bool | None = None, frontier: IBCurve | None = None
+) -> Shown:
+    """What sections are made from; see :func:`write_report`."""
+    found = measured_cases(runs, average=average)
+    return Shown(runs, found, panels(found), frontier)
+
+
+def _add(page: Page, named: NamedSection, shown: Shown) -> None:
+    """A section, or why there is none in its place: a page is not lost for one of its parts."""
+    try:
+        section = named.make(shown)
+        if section is not None and not isinstance(section, Section):
+            raise BadInput(f"expected a Section or None, got {type(section).__name__}")
+        if section is not None:
+            page.add(section)
+    except Exception as e:
+        why = f"This section could not be made: {type(e).__name__}: {e}"
+        log.warning("ibprobe: section %r of the report could not be made: %s: %s", named.name, type(e).__name__, e)
+        page.add(Section(named.name, why))
+
+
+def _of(found: Sequence[Table]) -> Section | None:
+    """A table under its own heading, if there is one."""
+    return Section(found[0].heading, found[0].text, table=found[0]) if found else None
 
 
 def _title(runs: Sequence[tuple[str, Records]]) -> str:
@@ -71,44 +120,3 @@ def _subtitle(found: Sequence[Case]) -> str:
     model = [str(meta["model"])] if meta.get("model") else []
     started = [str(meta["started"]).replace("T", " ").rstrip("Z") + " UTC"] if meta.get("started") else []
     return " · ".join([*model, *started])
-
-
-def _is_sweep(records: Records) -> bool:
-    return len({(e.step, e.layer) for e in records}) * 2 < len({(e.step, e.layer, e.sigma) for e in records})
-
-
-def _add_sweeps(page: Page, found: Sequence[Case]) -> None:
-    shown = [case.records.select(headline=True) for case in found]
-    specs = [(sweep(r, q), None) for r in shown for q in ("I_XT", "I_TY") if r.select(quantity=q)]
-    text = "What falls with σ is what can be told apart at that resolution; compare layers at one σ only."
-    page.add_section("At every noise size", text, specs)
-
-
-def _add_charts(page: Page, found: Sequence[Case], everything: Sequence[Panel]) -> None:
-    moving = [p for p in everything if len(p.steps) > 1]
-    both: tuple[Literal["I_XT", "I_TY"], ...] = ("I_XT", "I_TY")
-    page.add_section(
-        "Against the training step",
-        "Bands are 95 % intervals; colour is depth here, from the input to the output.",
-        [(lines(p, q, beside=moving), p) for p in moving for q in both if q == "I_XT" or p.ty]
-        + [(s, None) for s in _curves(found)],
-    )
-    page.add_section(
-        "Compression",
-        "Peak minus final value of I(X; T+ε) at this noise: how many fewer inputs the layer tells apart. Where rows"
-        " and noise were the same at both steps the interval is paired, and holds for all earlier steps at once.",
-        [(compression(same), None) for same in together(moving)],
-    )
-    page.add_section(
-        "Critics beside brackets",
-        "A critic is a lower bound: within the bar or left of it is healthy, right of it is a fault.",
-        [(spec, None) for p in everything for q in both if (spec := critics(p, q))],
-    )
-
-
-def _curves(found: Sequence[Case]) -> list[Spec]:
-    made = []
-    for case in found:
-        names = dict.fromkeys(name for entry in case.records.logged for name in entry.values)
-        made += [curves(case.records.logged, name, f"{name} · {case.name}") for name in names]
-    return made

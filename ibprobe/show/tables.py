@@ -9,8 +9,8 @@ from typing import Any
 from ibprobe.record.flags import FLAGS, Flag
 from ibprobe.record.records import SYMBOLS, Estimate, Event, Records
 from ibprobe.show.cases import Case
-from ibprobe.show.page import Cell, Line, Table
 from ibprobe.show.panels import Panel, few, shown_name
+from ibprobe.show.section import Cell, Line, Table
 
 _QUANTITIES = ("I_XT", "I_TY")
 _MEANING = {

@@ -8,13 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Protocol, runtime_checkable
 
-from ibprobe.errors import BadInput, UnknownName
+from ibprobe.errors import BadInput
 from ibprobe.record.alerts import Alert
 from ibprobe.record.records import Estimate, Event, Logged
 from ibprobe.record.rundir import RunDir
 from ibprobe.sinks.scalars import ScalarLog, ScalarSink
-from ibprobe.sinks.terminal import TerminalSink
-from ibprobe.sinks.wandb import WandbSink
 
 log = logging.getLogger("ibprobe")
 
@@ -39,31 +37,26 @@ class Sink(Protocol):
 SinkSpec = str | Sink | ScalarLog | Sequence[str | Sink | ScalarLog]
 
 
-def make_sinks(spec: SinkSpec) -> list[Sink]:
+def make_sinks(spec: SinkSpec, named: Callable[[str], Sink]) -> list[Sink]:
     """Resolve ``sinks=``.
 
     Args:
-        spec: ``"auto"`` (terminal, and W&B when a run is active), names ``terminal`` and ``wandb``, sink objects, and
-            functions ``(values, step)`` that bring headline values to another tracker; alone or in a list. The run
+        spec: ``"auto"`` (terminal, and W&B when a run is active), names that ``ibprobe plugins`` lists, sink objects,
+            and functions ``(values, step)`` that bring headline values to another tracker; alone or in a list. The run
             directory is always written and is no part of it.
+        named: makes the sink of a name.
 
     Raises:
         UnknownName: a name that is no sink.
         BadInput: a class instead of an instance, or something else that is no sink.
     """
     items = [spec] if isinstance(spec, str) or not isinstance(spec, Sequence) else spec
-    return [sink for item in items for sink in (_named(item) if isinstance(item, str) else [_checked(item)])]
+    names = [name for item in items for name in (_auto() if isinstance(item, str) and item == "auto" else [item])]
+    return [named(item) if isinstance(item, str) else _checked(item) for item in names]
 
 
-def _named(name: str) -> list[Sink]:
-    known: dict[str, Callable[[], list[Sink]]] = {
-        "auto": lambda: [TerminalSink(), *([WandbSink()] if _wandb_is_running() else [])],
-        "terminal": lambda: [TerminalSink()],
-        "wandb": lambda: [WandbSink()],
-    }
-    if name not in known:
-        raise UnknownName("sink", name, known)
-    return known[name]()
+def _auto() -> list[str]:
+    return ["terminal", *(["wandb"] if _wandb_is_running() else [])]
 
 
 def _checked(item: Any) -> Sink:

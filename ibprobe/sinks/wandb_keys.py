@@ -34,9 +34,14 @@ def layer_key(layer: str) -> str:
 
 
 class LayerKeys:
-    """Each layer's own key: ``conv-1`` and ``conv_1`` must not overwrite each other."""
+    """Each layer's own key: ``conv-1`` and ``conv_1`` must not overwrite each other.
 
-    def __init__(self) -> None:
+    Args:
+        within: what separates the parts of a name.
+    """
+
+    def __init__(self, within: str = "/") -> None:
+        self._within = within
         self._keys: dict[str, str] = {}
 
     def __getitem__(self, layer: str) -> str:
@@ -44,7 +49,7 @@ class LayerKeys:
             key = layer_key(layer)
             same = sum(k == key or k.startswith(f"{key}__") for k in self._keys.values())
             self._keys[layer] = f"{key}__{same + 1}" if same else key
-        return self._keys[layer]
+        return self._keys[layer].replace("/", self._within)
 
 
 def headline_prefix(quantity: str, split: str) -> str:

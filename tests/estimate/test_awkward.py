@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from ibprobe import BadInput, estimate_mi
-from ibprobe.plugins import estimators
+from ibprobe.plugins import Plugins
 
 N = 160
-NAMES = [name for name in estimators() if name != "channel"]
+NAMES = [name for name in Plugins([]).offers("estimator") if name != "channel"]
 FAST = [name for name in NAMES if name not in ("mine", "infonce", "classifier")]
 
 

@@ -1,6 +1,5 @@
 """What the callback probes, and what it shows the probe."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -207,16 +206,3 @@ def test_off_in_the_environment_it_is_inert(monkeypatch: pytest.MonkeyPatch) -> 
     probe = fit(callback(report=True), enable_checkpointing=True)
     assert not probe.estimates
     assert not probe.run_dir.exists()
-
-
-def test_only_public_names_of_ibprobe_are_used() -> None:
-    import re
-
-    import ibprobe
-
-    folder = Path(sys.modules["ibprobe_lightning"].__file__ or "").parent
-    for file in folder.glob("*.py"):
-        source = file.read_text()
-        assert not re.findall(r"^\s*(?:from|import) ibprobe\.", source, re.MULTILINE)
-        for names in re.findall(r"^from ibprobe import (.+)$", source, re.MULTILINE):
-            assert set(names.split(", ")) <= set(ibprobe.__all__)

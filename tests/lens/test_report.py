@@ -75,7 +75,7 @@ def test_the_page_has_verdicts_differences_and_dose_response(found: Findings) ->
     boxes = {name: texts for name, _, texts in made.cases[0]["verdict"]}
     assert len(boxes["What changes the layers"]) == 2
     assert len(boxes["Placebo"]) == 2
-    assert [heading for heading, _, _ in made.sections][:2] == ["dropout", "Placebo: another order of the data"]
+    assert [section.heading for section in made.sections][:2] == ["dropout", "Placebo: another order of the data"]
     assert {table.id for table in made.tables} >= {"claims", "effects-dropout", "outcomes", "design"}
 
 

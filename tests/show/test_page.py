@@ -17,7 +17,7 @@ from ibprobe.errors import BadInput
 from ibprobe.record.records import Estimate, Event, Logged, Records
 from ibprobe.show.packing import columns, deflate
 from ibprobe.show.panels import FIELDS
-from ibprobe.show.report import _page, write_report
+from ibprobe.show.report import page_of, write_report
 
 RUN = training_run(layers=3, snapshots=5)
 BESIDE = critic("I_XT", 4.9, layer="block1", step=1000, headline=False, split="train", flags=frozenset())
@@ -139,7 +139,7 @@ def test_a_page_that_cannot_be_written_says_so(tmp_path: Path, monkeypatch: pyte
 
 def tables(*estimates: Estimate, runs: int = 1) -> dict[str, Any]:
     named = [(f"run{i}", Records(estimates, (), {"config": {"lr": i}})) for i in range(runs)]
-    return {table.id: table for table in _page(named, None).tables}
+    return {table.id: table for table in page_of(named).tables}
 
 
 def test_final_values_at_several_sizes_of_noise_say_of_which():
@@ -167,14 +167,14 @@ def test_several_runs_have_a_column_each():
 
 def test_a_sweep_is_shown_as_one():
     sizes = [e for s in (0.1, 0.2, 0.4) for e in (estimate(sigma=s), interval("I_TY", 0.4, 0.6, sigma=s))]
-    page = _page([("sweep", Records(tuple(sizes)))], None)
-    assert [heading for heading, _, _ in page.sections] == ["At every noise size"]
+    page = page_of([("sweep", Records(tuple(sizes)))])
+    assert [section.heading for section in page.sections if section.charts] == ["At every noise size"]
     assert page.cases == []
 
 
 @pytest.mark.slow
 def test_fifty_layers_at_two_hundred_snapshots_are_below_five_megabytes():
-    page = _page([("many", training_run(50, 200, ("train",), 100_000))], None)
+    page = page_of([("many", training_run(50, 200, ("train",), 100_000))])
     packed = deflate({"charts": page._charts, "datasets": [columns(p.rows) for p in page._panels.values()]})
     # The scripts that draw take 1.1 MB of the five.
     assert len(packed) < 3.9e6
@@ -182,9 +182,9 @@ def test_fifty_layers_at_two_hundred_snapshots_are_below_five_megabytes():
 
 def test_a_sweep_beside_a_run_hides_no_plane():
     sizes = Records(tuple(estimate(sigma=s) for s in (0.1, 0.2, 0.4)), (), {"sigmas": [0.1, 0.2, 0.4]})
-    page = _page([("sweep", sizes), ("run", RUN)], None)
+    page = page_of([("sweep", sizes), ("run", RUN)])
     assert [len(case["planes"]) for case in page.cases] == [2]
-    assert "At every noise size" in [heading for heading, _, _ in page.sections]
+    assert "At every noise size" in [section.heading for section in page.sections]
 
 
 def test_a_flag_that_ibprobe_does_not_know_is_listed_too():

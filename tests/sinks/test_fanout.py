@@ -2,6 +2,7 @@
 
 import inspect
 import logging
+from functools import partial
 
 import pytest
 import wandb
@@ -9,14 +10,17 @@ from record_factory import estimate
 from wandb_offline import finish_and_read, offline_run
 
 from ibprobe.errors import BadInput, UnknownName
+from ibprobe.plugins import Plugins
 from ibprobe.record.records import Event
 from ibprobe.record.rundir import RunDir, load_run
-from ibprobe.sinks.fanout import Fanout, make_sinks
+from ibprobe.sinks import fanout
+from ibprobe.sinks.fanout import Fanout
 from ibprobe.sinks.terminal import TerminalSink
 from ibprobe.sinks.wandb import WandbSink
 
 # Annotations are enforced under test only; outside, a user's mistake gets past them.
-make_any = inspect.unwrap(make_sinks)
+make_sinks = Plugins([]).sinks
+make_any = partial(inspect.unwrap(fanout.make_sinks), named=lambda name: None)
 EVENT = Event(step=1, kind="note", why="w")
 CALLS = ["open", "write", "tick", "close"]
 
@@ -164,7 +168,7 @@ def test_auto_finds_the_active_wandb_run(tmp_path):
     ("spec", "message"),
     [
         ("wandbb", r"no sink named 'wandbb'; did you mean: wandb"),
-        (["terminal", "tensorboard"], r"no sink named 'tensorboard'; there are: auto, terminal, wandb"),
+        (["terminal", "qqq"], r"no sink named 'qqq'; there are: auto, terminal, wandb"),
     ],
 )
 def test_an_unknown_name_says_which_there_are(spec, message):

@@ -17,7 +17,7 @@ from torch import Tensor
 from ibprobe import estimate_channel
 from ibprobe.estimate.pairs import Pair
 from ibprobe.estimate.readings import folds_of
-from ibprobe.plugins import estimator_named
+from ibprobe.plugins import Plugins
 
 from .cases import Answer, Folders, Sample
 from .channels import noise_for
@@ -69,7 +69,7 @@ def all_brackets(sample: Sample, seed: int) -> Answer:
 
 def cold_then_warm(sample: Sample, seed: int, *, labels: bool) -> Answer:
     """One critic object over snapshots; the CPU time is the first one's, the later ones' mean is ``warm_cpu``."""
-    mine, folds = estimator_named("mine"), folds_of(torch.arange(len(sample.x)))
+    mine, folds = Plugins([]).estimator("mine"), folds_of(torch.arange(len(sample.x)))
     cpu, errors, nats = [], [], 0.0
     for snapshot in range(SNAPSHOTS):
         layers = twelve_layers(sample.x, snapshot)
