@@ -27,15 +27,21 @@ def new_run_dir(root: Path = ROOT) -> Path:
     return root / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{uuid.uuid4().hex[:6]}"
 
 
+def of_rank(rank: int) -> str:
+    """What the names of a process's files end in."""
+    return f".rank{rank}.jsonl" if rank else ".jsonl"
+
+
 class RunDir:
     """Sink that writes a run directory. Each line is complete before the next begins; a kill can tear the last only.
 
     Args:
         path: where; one run each.
+        rank: the process that writes; those beside the first have files of their own there.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, rank: int = 0) -> None:
+        self.path, self.rank = path, rank
         self._files: dict[str, TextIO] = {}
         self._closing = ExitStack()
         weakref.finalize(self, self._closing.close)  # of a run that is let go of without its end
@@ -56,8 +62,15 @@ class RunDir:
                 f"{self.path} already holds a run: give a new path (run_dir=, or --out), or leave it out; to go on "
                 "with that run, probe.load_state_dict(state) before attaching"
             )
-        if not self._begun and _locked(self.path / "records.jsonl"):
+        if not self._begun and _locked(self._file("records")):
             raise BadRun(f"{self.path} is being written by another probe: give a new path (run_dir=)")
+
+    def _file(self, name: str) -> Path:
+        return self.path / f"{name}{of_rank(self.rank)}"
+
+    def elsewhere(self, path: Path) -> RunDir:
+        """The same process's files in another directory."""
+        return RunDir(path, self.rank)
 
     def holds(self, run: object) -> bool:
         """Whether this very run is there."""
@@ -79,7 +92,7 @@ class RunDir:
             self._go_on_after("events", _lines(self._before.events))
             self._go_on_after("curves", _lines(self._before.logged))
         for name in _FILES:
-            self._files[name] = self._closing.enter_context(_writer(self.path / f"{name}.jsonl", "a"))
+            self._files[name] = self._closing.enter_context(_writer(self._file(name), "a"))
         _lock(self._files["records"])
         self._begun = True
 
@@ -88,13 +101,13 @@ class RunDir:
 
         A run that was killed may have written more than the state knows from which it goes on, and less.
         """
-        file = self.path / f"{name}.jsonl"
+        file = self._file(name)
         there = file.read_text(encoding="utf-8", errors="backslashreplace") if file.is_file() else ""
         if there == known:
             return
         others = set(there.splitlines(keepends=True)) - set(known.splitlines(keepends=True))
         if others:
-            with _writer(self.path / f"{name}.superseded.jsonl", "a") as aside:
+            with _writer(self._file(f"{name}.superseded"), "a") as aside:
                 aside.writelines(line for line in there.splitlines(keepends=True) if line in others)
         with _writer(file.with_suffix(".tmp"), "w") as anew:
             anew.write(known)
