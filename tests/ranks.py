@@ -68,7 +68,8 @@ def _member(rank: int, size: int, folder: str, work: Callable[..., Any], args: t
         torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=size)
         torch.save(work(rank, *args), Path(folder, f"{rank}.part"))
         Path(folder, f"{rank}.part").rename(Path(folder, f"{rank}.pt"))
-        torch.distributed.destroy_process_group()
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
     except BaseException:
         Path(folder, f"{rank}.txt").write_text(f"rank {rank}: {traceback.format_exc()}")
         os._exit(1)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import batches, quiet_probe, small_net, train
+from helpers import batches, quiet_probe, train
 from ranks import in_ranks
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
@@ -60,14 +60,3 @@ def test_the_first_process_measures_and_the_others_rest(given: str, tmp_path: Pa
     assert records.meta["ranks"] == 2
     assert len(records) == len(first["estimates"])
     assert not (tmp_path / "report.html").exists()
-
-
-def one_process(folder: Path) -> Any:
-    """What rank 0 sees of its own rows, replayed through weights that are not trained."""
-    torch.manual_seed(0)
-    model = small_net()
-    probe = quiet_probe(model, rows=64, every=1, run_dir=folder)
-    with probe:
-        for x, _ in share(0):
-            model(x)
-        return [e.to_dict() for e in probe.measure()]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ibprobe.capture.gathering import Gathering
+from ibprobe.record.records import Event
 from ibprobe.record.rundir import RunDir
 from ibprobe.runtime.journal import Journal
 from ibprobe.runtime.snapshots import Snapshots
@@ -16,7 +17,7 @@ from ibprobe.runtime.team import Team
 def state_of(journal: Journal, files: RunDir, rows: Gathering, snapshots: Snapshots) -> dict[str, Any]:
     """All that a resumed run needs, as plain types and tensors; nothing may be under way."""
     state = {"rows": rows.state_dict(), "snapshots": snapshots.state_dict()}
-    return {"meta": journal.identity, "run_dir": str(files.path), **state}
+    return {"meta": journal.identity, "run_dir": str(files.path), "rank": files.rank, **state}
 
 
 def resumed(
@@ -32,6 +33,8 @@ def resumed(
         snapshots: take up what they build on.
         given: whether the user has said where to write.
 
+    The state of another process tells this one only which run it is: the first says the rest.
+
     Returns:
         Where records are written: where they were, if the run is still there and the user says nothing else.
 
@@ -39,12 +42,17 @@ def resumed(
         BadInput: the state is of a run that measures something else.
     """
     journal.adopt(state)
+    if state.get("rank", 0) != files.rank:  # it has other layers, on other rows
+        return files
     rows.load_state_dict(state["rows"])
     snapshots.load_state_dict(state["snapshots"])
     earlier = files.elsewhere(Path(state["run_dir"]))
     files = earlier if not given and earlier.holds(journal.meta["run"]) else files
     files.resume(journal.records)
     return files
+
+
+_ANEW = "this process had no state of its own to go on from: its rows are others from here on"
 
 
 def agreed(team: Team, journal: Journal, files: RunDir, rows: Gathering, snapshots: Snapshots) -> RunDir:
@@ -62,5 +70,8 @@ def agreed(team: Team, journal: Journal, files: RunDir, rows: Gathering, snapsho
         return files
     journal.meta["run"], rows.step, snapshots.asked = run["run"], run["step"], tuple(run["asked"])
     files = files.elsewhere(Path(run["run_dir"]))
+    if team.writes and rows.step and not len(journal):
+        journal.load_state_dict(files.known(rows.step))
+        journal.keep(events=[Event(step=rows.step, kind="note", why=_ANEW)])
     files.resume(journal.records)
     return files
