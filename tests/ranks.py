@@ -18,7 +18,7 @@ import torch._dynamo
 import torch.distributed.fsdp
 import torch.distributed.tensor
 
-TIMEOUT = 100.0
+TIMEOUT = 60.0
 
 
 def in_ranks(
