@@ -87,7 +87,7 @@ class Gathering:
 
     def stepped(self) -> None:
         """An optimizer step was taken."""
-        self._loop.stepped()
+        self._loop.stepped(looked=self._watch.looks)
 
     def look_or_rest(self) -> None:
         """Look at the coming forwards if their rows are wanted, and at some of the others for what has changed."""
