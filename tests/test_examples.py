@@ -17,9 +17,12 @@ LIGHTNINGS_OWN = ("The 'train_dataloader' does not have many workers", "`isinsta
 """Warnings that its users see without ibprobe, too."""
 
 
-def last_line(name: str, *args: object, unless: tuple[str, ...] = ()) -> str:
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+
+
+def last_line(name: str, *args: object, unless: tuple[str, ...] = (), under: tuple[str, ...] = ()) -> str:
     warnings = ["-Werror", *(f"-Wignore:{message}" for message in unless)]
-    command = [sys.executable, *warnings, str(ROOT / "examples" / name), *map(str, args)]
+    command = [sys.executable, *warnings, *under, str(ROOT / "examples" / name), *map(str, args)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip().splitlines()[-1]
@@ -62,6 +65,13 @@ def test_lightning_needs_one_line() -> None:
 def test_a_loop_with_accelerate_goes_on_with_its_records(tmp_path: Path) -> None:
     line = last_line("accelerate_loop.py", "--steps", 60, "--run-dir", tmp_path / "run")
     assert line == f"resumed: the same run, measured at steps 16 to 60; records in {tmp_path / 'run'}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("how", "by"), [((), "0"), (("--shard",), "0"), (("--layers",), "0+1")])
+def test_two_processes_of_torchrun_leave_one_run(how: tuple[str, ...], by: str, tmp_path: Path) -> None:
+    line = last_line("ddp.py", "--epochs", 2, "--run-dir", tmp_path / "run", *how, under=TORCHRUN)
+    assert re.fullmatch(rf"2 processes; 3 layers at \d+ steps, measured by rank {re.escape(by)}", line)
 
 
 @pytest.mark.slow

@@ -84,6 +84,8 @@ class Estimate:
     fall_low: float | None = None
     fall_high: float | None = None
     """95 % interval of the fall, from the same rows and noise at both steps; it holds for all earlier steps at once."""
+    rank: int | None = None
+    """The process that measured it, where several train together; training rows are its own."""
     seconds: float = 0.0
     """What the estimate cost."""
     flags: frozenset[str] = frozenset()
