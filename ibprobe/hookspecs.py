@@ -11,6 +11,7 @@ from ibprobe.estimate.pairs import Estimator
 
 hookspec = pluggy.HookspecMarker("ibprobe")
 hookimpl = pluggy.HookimplMarker("ibprobe")
+"""Marks a function of a plugin as the implementation of the hook that has its name."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -154,7 +154,7 @@ def critic() -> Scene:
         "textbook after 100 steps": read[100], "textbook before the turn": read[turn_at],
         "textbook after the turn": read[turn_at + 100], "textbook at the end": read[steps],
     }  # fmt: skip
-    return Scene(chart(points, truth, Axis("steps of the critic"), NATS), facts, tolerance=0.5)
+    return Scene(chart(points, truth, Axis("steps of the critic"), NATS), facts)
 
 
 def textbook(x: Tensor, t_at: Callable[[int], Tensor], steps: int, every: int = 100) -> dict[int, float]:

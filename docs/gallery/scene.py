@@ -19,8 +19,6 @@ class Scene:
     """Vega-Lite, without its colours."""
     facts: dict[str, float]
     """By a name that says what each is; nats, or what the name says."""
-    tolerance: float = 0.05
-    """How far a fact may be from the page's on another machine: sums in another order, or another training run."""
 
 
 def generator(seed: int) -> torch.Generator:

@@ -43,7 +43,7 @@ def bins() -> Scene:
     facts = {}
     for kind, name in kinds.items():
         facts |= {f"{name}, highest": max(read[kind].values()), f"{name}, at the end": read[kind][1000]}
-    return Scene(chart(points, (), STEPS, NATS), facts, tolerance=0.5)
+    return Scene(chart(points, (), STEPS, NATS), facts)
 
 
 def twelve_bits() -> tuple[Tensor, Tensor]:
@@ -65,7 +65,7 @@ def stale() -> Scene:
     facts = {f"{mode}, first": read[mode][0].nats for mode in names}
     facts |= {f"{mode}, last": read[mode][-1].nats for mode in names}
     facts["flagged in stream"] = sum("stale_rows" in e.flags for e in read["stream"])
-    return Scene(chart(points, (), Axis("training step"), Axis("I(X;T̃), nats")), facts, tolerance=0.3)
+    return Scene(chart(points, (), Axis("training step"), Axis("I(X;T̃), nats")), facts)
 
 
 def watched(mode: str) -> Records:
