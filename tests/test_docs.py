@@ -14,7 +14,7 @@ from ibprobe.cli import main
 
 # Blocks of these stand by themselves, each with its own beginning; of all others they go on from one to the next.
 APART = {"recipes.md"}
-SLOW = {"recipes.md", "quickstart.md", "sigma.md", "faq.md"}
+SLOW = {"recipes.md", "quickstart.md", "sigma.md", "faq.md", "report.md", "lightning.md", "ib-curves.md"}
 # The README's program is examples/quickstart.py, which tests/test_examples.py runs.
 RUN_ELSEWHERE = {"README.md"}
 
