@@ -73,7 +73,7 @@ class IBProbe:
         sinks: ``"auto"``, names, sink objects, functions ``(values, step)``; the run directory is always written.
         run_dir: where; ``runs/ib/<UTC time>-<id>`` by default.
         config: the run's own settings, kept with the records.
-        on_flag: called with an ``Alert``, once, when a layer collapses, memorises or cannot be trusted, or
+        on_flag: called with an :class:`ibprobe.Alert`, once, when a layer collapses, memorises or cannot be trusted, or
             when the probe is disarmed.
         seed: of noise, critics, and what the model draws while it is replayed.
 
@@ -219,10 +219,10 @@ class IBProbe:
                 self._journal.log(self._rows.step if step is None else step, values)
 
     def report(self, path: str | Path = "report.html") -> Path:
-        """Write what was measured so far as one HTML page at ``path``, as ``ibprobe report`` does.
+        """Write what was measured so far as one HTML page, as ``ibprobe report`` does.
 
         Raises:
-            BadInput: nothing was measured, or the page cannot be written.
+            BadInput: nothing was measured, or ``path`` cannot be written.
             MissingExtra: the packages of the ``report`` extra are not installed.
         """
         from ibprobe.show.report import write_report

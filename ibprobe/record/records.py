@@ -92,9 +92,9 @@ class Estimate:
     fall: float | None = None
     """Nats that the value lies below that highest one; 0 at the peak itself."""
     fall_low: float | None = None
-    """Lower end of its 95 % interval, from the same rows and noise at both steps, for all earlier steps at once."""
+    """Lower end of the fall's interval."""
     fall_high: float | None = None
-    """Its upper end."""
+    """95 % interval of the fall, from the same rows and noise at both steps; it holds for all earlier steps at once."""
     seconds: float = 0.0
     """What the estimate cost."""
     flags: frozenset[str] = frozenset()
