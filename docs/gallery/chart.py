@@ -36,7 +36,7 @@ def chart(points: Sequence[Row], truth: Sequence[Row], x: Axis, y: Axis, *, draw
 
     Args:
         points: what was read, from :func:`point`; series get colours in the order in which they first occur.
-        truth: dashed lines, from :func:`point`; their series is the text at their last point.
+        truth: dashed lines, from :func:`point`; their series is the text at one of their ends.
         x: what was varied.
         y: what was read.
         drawn: whether lines join the points of a series.
@@ -44,7 +44,7 @@ def chart(points: Sequence[Row], truth: Sequence[Row], x: Axis, y: Axis, *, draw
     names = list(dict.fromkeys(row["series"] for row in points))
     colour = {
         "field": "series", "title": None,
-        "legend": {"orient": "top", "columns": 2, "symbolOpacity": 1, "labelLimit": 400},
+        "legend": {"orient": "top", "direction": "vertical", "symbolOpacity": 1, "labelLimit": 400},
         "scale": {"domain": names, "range": list(COLOURS[: len(names)])},
     }  # fmt: skip
     place = {"x": {"field": "x", "type": "quantitative", **x.spec()}}
@@ -56,9 +56,22 @@ def chart(points: Sequence[Row], truth: Sequence[Row], x: Axis, y: Axis, *, draw
     read += [{"mark": {"type": "point", "filled": True, "size": 42, "opacity": 1}, "encoding": marks}]
     dashed = {**place, "y": height, "detail": {"field": "series"}}
     known = [{"data": {"values": list(truth)}, "mark": {"type": "line", "style": "ceiling"}, "encoding": dashed}]
-    last = {row["series"]: row for row in truth}
-    label = {**place, "y": height, "text": {"field": "series"}}
-    text = {"type": "text", "style": "ceiling-name", "align": "right", "dx": -8, "dy": -7}
-    known += [{"data": {"values": list(last.values())}, "mark": text, "encoding": label}]
+    text = {**place, "y": height, "text": {"field": "series"}}
+    known += [
+        {"data": {"values": [at]}, "mark": {"type": "text", "style": "ceiling-name", **side}, "encoding": text}
+        for at, side in map(named, lines(truth))
+    ]
     layers = [*known, *({"data": {"values": list(points)}, **layer} for layer in read)] if truth else read
     return {"width": 430, "height": 230, "layer": [{"data": {"values": list(points)}, **one} for one in layers]}
+
+
+def lines(truth: Sequence[Row]) -> list[list[Row]]:
+    """Points line by line."""
+    return [[row for row in truth if row["series"] == name] for name in dict.fromkeys(row["series"] for row in truth)]
+
+
+def named(line: list[Row]) -> tuple[Row, dict[str, Any]]:
+    """Where a line's name stands: over its first point where it is level, else over its last."""
+    if line[0]["y"] == line[-1]["y"]:
+        return line[0], {"align": "left", "dx": 8, "dy": -7}
+    return line[-1], {"align": "right", "dx": -8, "dy": -7}
