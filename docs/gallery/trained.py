@@ -75,12 +75,14 @@ def watched(mode: str) -> Records:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(20, 8), nn.Tanh(), nn.Linear(8, 4))
     criterion, optimizer = nn.CrossEntropyLoss(), torch.optim.SGD(model.parameters(), lr=1.0)
-    probe = IBProbe(
-        model, ["1"], loss=criterion, optimizer=optimizer, mode=mode, rows=1024, every=32, budget=None, sinks=[],
-        estimator="channel", run_dir=tempfile.mkdtemp(),
-    )  # fmt: skip
     draws = generator(4)
-    with probe:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        IBProbe(
+            model, ["1"], loss=criterion, optimizer=optimizer, mode=mode, rows=1024, every=32, budget=None, sinks=[],
+            estimator="channel", run_dir=folder,
+        ) as probe,
+    ):  # fmt: skip
         for _ in range(320):
             rows = torch.randint(0, len(x), (32,), generator=draws)
             optimizer.zero_grad()
