@@ -46,7 +46,7 @@ log = logging.getLogger("ibprobe")
 class IBProbe:
     """Watches a model while it trains and measures what its layers keep of input and target.
 
-    Use it as a context manager, or call :meth:`attach` and :meth:`detach`. It never changes weights, optimizer state
+    Use it as a context manager, or call ``attach()`` and ``detach()``. It never changes weights, optimizer state
     or random states; whatever fails inside disarms it with one line, and training goes on. ``IBPROBE=off`` in the
     environment makes it inert.
 
@@ -54,7 +54,7 @@ class IBProbe:
         model: the module that the training loop calls.
         layers: ``"auto"``, or names, glob patterns and module classes.
         loss: the criterion *module*; labels are then seen by themselves.
-        optimizer: the optimizer; steps are then counted by themselves. Else call :meth:`step` after each.
+        optimizer: the optimizer; steps are then counted by themselves. Else call ``step()`` after each.
         probe_set: rows to measure instead of training inputs: ``(x, y)``, a loader, or
             ``{"train": …, "held_out": …}``. Without it, the first ``rows`` distinct training inputs are kept.
         mode: ``replay`` runs kept inputs through the model in eval mode; ``stream`` copies rows out of training
@@ -146,7 +146,7 @@ class IBProbe:
         return self._files.path
 
     def attach(self, *, step: int | None = None) -> IBProbe:
-        """Register the hooks and begin the run; a second call does nothing, after :meth:`detach` the run goes on.
+        """Register the hooks and begin the run; a second call does nothing, after ``detach()`` the run goes on.
 
         Args:
             step: optimizer steps that the loop has taken already; by default, those counted so far.
@@ -198,7 +198,7 @@ class IBProbe:
         self.detach(measure=kind is None)
 
     def observe(self, *, y: Tensor) -> None:
-        """Give the targets of the last forward pass, one a row, where no criterion module shows them."""
+        """Give the targets ``y`` of the last forward pass, one a row, where no criterion module shows them."""
         if self._rows is not None:
             self._isolated(self._rows.see_labels, y, True)
 
@@ -234,8 +234,8 @@ class IBProbe:
         """Write what was measured so far as one HTML page, as ``ibprobe report`` does.
 
         Raises:
-            BadInput: nothing was measured, or the page cannot be written (of several processes, by the first only).
-            UnknownName: a section that ``ibprobe plugins`` does not list; ``auto`` stands for ours.
+            BadInput: nothing was measured, or ``path`` cannot be written (of several processes, the first one writes).
+            UnknownName: one of ``sections`` is not what ``ibprobe plugins`` lists; ``auto`` stands for ours.
             MissingExtra: the packages of the ``report`` extra are not installed.
         """
         from ibprobe.show.report import write_report
@@ -261,7 +261,7 @@ class IBProbe:
         """All that a resumed run needs to go on with the same rows and records, loadable with ``weights_only=True``.
 
         Brackets under way are finished first, critics given up. The size is that of the collected inputs (at most
-        256 MiB, none with ``probe_set=``), 300 bytes a record, and what critics have learned; :meth:`doctor` states it.
+        256 MiB, none with ``probe_set=``), 300 bytes a record, and what critics have learned; ``doctor()`` states it.
         """
         if self._rows is None or not self._team.writes:
             return {}
@@ -269,7 +269,7 @@ class IBProbe:
         return state_of(self._journal, self._files, self._rows, self._snapshots)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from :meth:`state_dict`, before :meth:`attach`; in the same run directory if it is there.
+        """Go on from the ``state`` of ``state_dict()``, before ``attach()``; in the same run directory if it is there.
 
         Raises:
             BadInput: the probe is attached, or the state is of a probe that measures something else.

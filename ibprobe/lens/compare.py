@@ -19,12 +19,16 @@ class Comparison:
     """What one level does against the baseline's."""
 
     factor: str
+    """A key of the runs' ``config``."""
     baseline: Setting
+    """The level that is compared with."""
     level: Setting
+    """The level that is compared."""
     effects: Mapping[Key, Effect]
+    """By what was measured."""
 
     def select(self, how: str, split: str, quantity: str) -> dict[str, Effect]:
-        """Effects by layer."""
+        """Effects by layer, of what was measured ``how``, on which ``split``, and of which ``quantity``."""
         return {k.layer: e for k, e in self.effects.items() if (k.how, k.split, k.quantity) == (how, split, quantity)}
 
 

@@ -29,7 +29,7 @@ def write_report(found: Findings, path: str | Path) -> Path:
     """Write what runs show, in the form that the path's ending asks for.
 
     Args:
-        found: everything, from :func:`ibprobe.lens.findings.find`.
+        found: everything, from ``find``.
         path: ``.html`` (one self-contained page), ``.md`` or ``.json``.
 
     Returns:

@@ -31,7 +31,9 @@ class Key(NamedTuple):
     how: str
     """``training`` (eval mode, relative noise), ``absolute``, ``sampled``, or ``outcome``."""
     split: str
+    """Which rows."""
     layer: str
+    """Empty for values of the whole run."""
     quantity: str
     """``I_XT``, ``I_TY``, ``I_XT_given_Y``, ``fall``, ``peak_step``, ``effective_rank``, ``r``; or ``accuracy``,
     ``gap``, ``norm``."""
@@ -51,10 +53,15 @@ class Run:
     """One run's settings and values at its end."""
 
     name: str
+    """Of its folder."""
     seed: int
+    """Runs of one seed are paired."""
     settings: Mapping[str, Setting]
+    """Its ``config`` but for the seed."""
     order: int = 0
+    """Level of the placebo."""
     values: dict[Key, float] = field(default_factory=dict)
+    """What was measured, by what it is of."""
     flagged: int = 0
     """Values left out for their flags."""
     folder: Path | None = None
@@ -63,7 +70,7 @@ class Run:
     """Noise, size and view of each layer: what must not differ between runs that are compared."""
 
     def others(self, factor: str) -> str:
-        """All settings but one, as text: runs of one seed with the same are a pair."""
+        """All settings but ``factor``, as text: runs of one seed with the same are a pair."""
         # W&B gives 0.0 back as 0.
         told = {k: float(v) if type(v) is int else v for k, v in self.settings.items() if k != factor}
         return json.dumps(told, sort_keys=True, default=str)

@@ -47,6 +47,7 @@ class Watch:
     config: Mapping[str, Any]
     noise: Mapping[str, float] | None = None
     done: bool = False
+    """Whether a model was watched, or values kept."""
     _started: float = field(default_factory=time.perf_counter)
 
     @contextmanager
