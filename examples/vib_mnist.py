@@ -12,9 +12,9 @@ import argparse
 from pathlib import Path
 
 from ibprobe.lens import Design, Done, Measuring, run_design
-from ibprobe.lens.outcomes import outcomes, write_outcomes
+from ibprobe.lens.summary import write_outcomes
 
-COLUMNS = {
+TITLES = {
     "rate_bits": "rate, bits", "rate": "rate, nats", "information_low": "I(X;Z), lower end",
     "information_high": "I(X;Z), upper end", "told_of_labels": "I(Z;Y) at least", "error": "errors, one sample, %",
     "error_12": "errors, 12 samples, %",
@@ -43,8 +43,8 @@ def main() -> None:
     betas, seeds = {"beta_rate": tuple(options.betas)}, tuple(range(options.seeds))
     design = Design("ibprobe.lens.vib:mnist", betas, seeds, fixed=fixed)
     run_design(design, Measuring(), options.out, jobs=options.jobs, on_done=told)
-    print(write_outcomes(options.out, "beta_rate", COLUMNS))
-    print(f"{len(outcomes(options.out))} runs; table.md and figure.svg in {options.out}")
+    print(write_outcomes(options.out, "beta_rate", TITLES))
+    print(f"table.md and figure.svg in {options.out}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What training functions kept of themselves (``watch.keep``), along a factor: a table, and a figure with every seed."""
+"""What training functions kept of themselves (``watch.keep``) along a factor: a table, a figure with every seed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a published table says, held against runs of one's own: does each column move along a factor as it is said to?"""
+"""What a published table says, held against runs of one's own: does each column move along a factor as is said?"""
 
 from __future__ import annotations
 

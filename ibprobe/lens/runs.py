@@ -188,7 +188,9 @@ def _kept(folder: Path, said: list[str]) -> Run:
     run = begun(folder.name, outcome["config"], said)
     numbers = {name: value for name, value in outcome.items() if type(value) in (int, float) and name not in OF_WATCH}
     run.values = {kept_as(name): float(value) for name, value in numbers.items() if math.isfinite(value)}
-    said += [f"{folder.name}: {name} is {value}: left out" for name, value in numbers.items() if not math.isfinite(value)]
+    said += [
+        f"{folder.name}: {name} is {value}: left out" for name, value in numbers.items() if not math.isfinite(value)
+    ]
     return run
 
 
