@@ -47,7 +47,9 @@ def main() -> None:
     fixed |= {"data": str(options.data.resolve())} if options.data else {}
     betas, seeds = {"beta_rate": tuple(options.betas)}, tuple(range(options.seeds))
     design = Design("ibprobe.lens.beta_vae:pictures", betas, seeds, fixed=fixed)
-    run_design(design, Measuring(), options.out, jobs=options.jobs, on_done=told)
+    ended = run_design(design, Measuring(), options.out, jobs=options.jobs, on_done=told)
+    if failed := sum(bool(done.failed) for done in ended):
+        parser.exit(1, f"{failed} of {len(ended)} runs failed, as said above\n")
     whole = set(BETAS) <= set(options.betas)
     published = {name: dict(zip(BETAS, column, strict=True)) for name, column in ARTICLE.items() if whole}
     print(write_outcomes(options.out, "beta_rate", TITLES, published=published, optional=SCORES))
