@@ -53,7 +53,7 @@ def outcome_figure(runs: Sequence[Run], dose: Dose, titles: Mapping[str, str]) -
         UnknownName: a name that the runs did not keep.
     """
     panels = [_panel(runs, dose, name, title) for name, title in titles.items()]
-    return {"concat": panels, "columns": 4, "spacing": 24}
+    return {"concat": panels, "columns": 4, "bounds": "flush", "spacing": {"row": 84, "column": 58}}
 
 
 def _panel(runs: Sequence[Run], dose: Dose, name: str, title: str) -> Spec:
@@ -65,21 +65,23 @@ def _panel(runs: Sequence[Run], dose: Dose, name: str, title: str) -> Spec:
         if key in run.values and dose.factor in run.settings and not run.order
     ]
     means = [{"level": at, "value": e.mean, **_ends(e)} for at, e in zip(levels, _means(dose, name), strict=True)]
-    y = {"type": "quantitative", "title": None, "scale": {"zero": False}}
+    y = {"type": "quantitative", "title": None, "scale": {"zero": False}, "axis": {"tickCount": 4}}
     value = {"x": x, "y": {"field": "value", **y}}
     span = {"x": x, "y": {"field": "low", **y}, "y2": {"field": "high"}}
-    dot = {"type": "point", "size": 22, "opacity": 0.5, "style": "muted"}
+    # Descriptions of each mark would make most of a file.
+    mark = {"style": "ink", "aria": False}
+    dot = {**mark, "type": "point", "size": 22, "opacity": 0.5, "style": "muted"}
     return {
-        "title": title,
+        "title": {"text": title, "frame": "group"},
         "width": _PANEL,
         "height": _PANEL * 2 // 3,
         "layer": [
             {"data": {"values": seeds}, "mark": dot, "encoding": value},
-            {"data": {"values": means}, "mark": {"type": "rule", "style": "ink"}, "encoding": span},
-            {"data": {"values": means}, "mark": {"type": "line", "style": "bracket"}, "encoding": value},
+            {"data": {"values": means}, "mark": {**mark, "type": "rule"}, "encoding": span},
+            {"data": {"values": means}, "mark": {**mark, "type": "line", "style": "bracket"}, "encoding": value},
             {
                 "data": {"values": means},
-                "mark": {"type": "point", "filled": True, "opacity": 1, "style": "ink"},
+                "mark": {**mark, "type": "point", "filled": True, "opacity": 1},
                 "encoding": value,
             },
         ],
