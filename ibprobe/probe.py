@@ -162,7 +162,7 @@ class IBProbe:
             step,
             on_inputs=lambda args, kwargs: self._isolated(rows.see_inputs, args, kwargs),
             on_labels=lambda y: self._isolated(rows.see_labels, y, False),
-            on_step=lambda: self._isolated(self._snapshots.stepped, rows),
+            on_step=partial(self._snapshots.counted, rows, self._isolated),
         )
         self._attached = self._isolated.armed = True
         self._budget.start()
@@ -205,7 +205,7 @@ class IBProbe:
     def step(self) -> None:
         """Say that an optimizer step was taken; with ``optimizer=`` they are counted already and this does nothing."""
         if self._rows is not None and not self._rows.counts_steps:
-            self._isolated(self._snapshots.stepped, self._rows)
+            self._snapshots.counted(self._rows, self._isolated)
 
     def measure(self) -> Records:
         """Take a snapshot now, whatever schedule and budget say.

@@ -21,8 +21,19 @@ _SEEN = 0.75
 """Part of a budget that is spent; the rest is for what no clock of ours sees: calls of hooks, caches that are cold."""
 
 
+@dataclass(frozen=True, slots=True)
+class Spaced:
+    """A predicate on optimizer steps that depends on the step alone, so that it may be asked about later ones."""
+
+    due: Callable[[int], bool]
+
+    def __call__(self, step: int) -> bool:
+        """Whether a step is due."""
+        return self.due(step)
+
+
 def due_when(every: Every) -> Callable[[int], bool]:
-    """Turn ``every=`` into a predicate on optimizer steps.
+    """Turn ``every=`` into a predicate on optimizer steps; it is :class:`Spaced` unless it is the user's own.
 
     Args:
         every: ``"log"`` for about twelve steps a decade (60 in 100,000 steps), an integer for every so many steps, or a
@@ -34,9 +45,9 @@ def due_when(every: Every) -> Callable[[int], bool]:
     if callable(every):
         return every
     if every == "log":
-        return _log_spaced
+        return Spaced(_log_spaced)
     if isinstance(every, int) and not isinstance(every, bool) and every > 0:
-        return lambda step: step % every == 0
+        return Spaced(lambda step: step % every == 0)
     raise BadInput(f'every= is "log", a positive number of steps, or a function step -> bool; got {every!r}')
 
 

@@ -13,6 +13,7 @@ from torch.nn.functional import cross_entropy
 from ibprobe import BadInput, IBProbe, ProbeError, UnknownName, load_run
 from ibprobe.capture.gathering import Gathering
 from ibprobe.estimate.estimators import LayerEstimator
+from ibprobe.runtime.snapshots import Snapshots
 
 
 def broken(*_: Any) -> None:
@@ -216,6 +217,48 @@ def test_a_probe_that_has_its_rows_looks_at_one_forward_in_sixteen(monkeypatch: 
     later = {at for at in looked if at not in first}
     assert len(later) > 2
     assert all(at % 16 == 0 for at in later)
+
+
+def test_between_due_steps_a_step_is_only_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    run, worked, sink = Setup(), [], MemorySink()
+    stepped = Snapshots._stepped
+
+    def seen(self: Snapshots, rows: Gathering) -> None:
+        stepped(self, rows)
+        worked.append(rows.step)
+
+    monkeypatch.setattr(Snapshots, "_stepped", seen)
+    with run.probe(rows=2, every=50, sinks=sink) as probe:
+        while not probe.estimates.steps or probe.estimates.steps[-1] < 200:
+            run.train()
+    assert {step for step in probe.estimates.steps[:-1] if step % 50} <= {probe.estimates.steps[0]}
+    assert {50, 100, 150, 200} <= set(probe.estimates.steps)
+    assert len(worked) < 60  # the first ones; later one due or looked at, and the one after it
+    assert sink.ticks == len(worked)
+
+
+def test_steps_are_worked_on_again_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ibprobe.runtime.snapshots._RESTS", 0.0)
+    run, sink = Setup(), MemorySink()
+    with run.probe(rows=2, every=10**6, sinks=sink) as probe:
+        for _ in range(10):
+            run.train()
+    assert sink.ticks == probe.estimates.steps[-1]
+
+
+def test_a_schedule_of_ones_own_is_asked_at_every_step_when_it_comes() -> None:
+    run, asked = Setup(), []
+
+    def every(step: int) -> bool:
+        asked.append((step, probe._rows.step if probe._rows else None))
+        return False
+
+    probe = run.probe(rows=2, every=every)
+    with probe:
+        for _ in range(10):
+            run.train()
+    assert [step for step, _ in asked] == list(range(len(asked)))
+    assert all(step == now for step, now in asked)
 
 
 def test_autocast_that_begins_amid_training_is_seen() -> None:

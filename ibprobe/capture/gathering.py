@@ -89,6 +89,11 @@ class Gathering:
         """An optimizer step was taken."""
         self._loop.stepped(looked=self._watch.looks)
 
+    @property
+    def resting(self) -> bool:
+        """Whether the coming forward is not looked at."""
+        return not self._watch.looks
+
     def look_or_rest(self) -> None:
         """Look at the coming forwards if their rows are wanted, and at some of the others for what has changed."""
         self._watch.looks = self.source.gathering() or self._loop.step % GLANCE == 0

@@ -12,21 +12,25 @@ from typing import Any, Literal
 
 import torch
 
-from ibprobe.capture.gathering import Gathering
+from ibprobe.capture.gathering import GLANCE, Gathering
 from ibprobe.capture.rows import RowSet
 from ibprobe.errors import NoRows
 from ibprobe.estimate.estimators import LayerEstimator
 from ibprobe.estimate.trends import Trends
 from ibprobe.record.records import Estimate, Event
+from ibprobe.runtime.guard import Guard
 from ibprobe.runtime.journal import Journal
 from ibprobe.runtime.pace import Own, Pace
 from ibprobe.runtime.places import Place
-from ibprobe.schedule import Budget, StepTimes
+from ibprobe.schedule import Budget, Spaced, StepTimes
 
 log = logging.getLogger("ibprobe")
 
 CRITICS_EVERY = 10
 """With ``critics="auto"``, critics run at every so many-th snapshot and at those that are asked for."""
+
+_RESTS = 0.1
+"""Seconds for which steps are only counted, at most: sinks have things to do as time passes."""
 
 _Kind = Literal["brackets", "critics"]
 _Critics = Literal["no", "budget", "last", "yes"]
@@ -72,6 +76,8 @@ class Snapshots:
         self._journal, self._place, self._step_times = journal, place, step_times
         self._pace = pace or Own()
         self._trends = Trends()
+        self._wakes_at, self._wakes_by = 0, 0.0
+        """The next step at which more may be to do than to count it, and the latest time for that."""
         self._task: _Task | None = None
         self._seen_waiting = self._copied = 0.0
         self._reported = (0, 0)
@@ -82,8 +88,15 @@ class Snapshots:
         self._last_step: int | None = None
         """What the last records are of: streamed rows are of steps before the one that they are taken at."""
 
-    def stepped(self, rows: Gathering) -> None:
-        """An optimizer step was taken."""
+    def counted(self, rows: Gathering, guarded: Guard) -> None:
+        """An optimizer step was taken: most are only counted, which costs next to nothing."""
+        if rows.step + 1 < self._wakes_at and time.perf_counter() < self._wakes_by and guarded.armed:
+            rows.stepped()
+            self._judged = rows.step
+        else:
+            guarded(self._stepped, rows)
+
+    def _stepped(self, rows: Gathering) -> None:
         rows.stepped()
         self.passed(rows)
         self._journal.tick()
@@ -99,6 +112,17 @@ class Snapshots:
             self._begin_if_ready(rows)
         self._judged = rows.step
         rows.look_or_rest()
+        self._rest(rows)
+
+    def _rest(self, rows: Gathering) -> None:
+        """Until the next step that is due or looked at, unless something is under way."""
+        idle = rows.resting and self._task is None and not self._pending and self._step_times is None
+        if idle and isinstance(self._due, Spaced):
+            coming = range(rows.step + 1, rows.step + GLANCE)
+            self._wakes_at = next((step for step in coming if step % GLANCE == 0 or self._due(step)), coming.stop)
+            self._wakes_by = time.perf_counter() + _RESTS
+        else:
+            self._wakes_at = 0
 
     def _book_copies(self, rows: Gathering) -> None:
         copied = rows.source.copying()

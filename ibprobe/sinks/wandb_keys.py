@@ -24,7 +24,7 @@ HEADLINES = ("I_XT", "I_TY")
 DETAILS = (
     "nats", "ci_low", "ci_high", "lower_confidence", "bracket_low", "bracket_low_se", "bracket_high",
     "bracket_high_se", "ceiling", "rows", "distinct_rows", "dropped_rows", "std", "ess", "effective_rank",
-    "dead_share", "peak_step", "fall", "fall_low", "fall_high", "seconds",
+    "dead_share", "peak_step", "fall", "fall_low", "fall_high", "rank", "seconds",
 )  # fmt: skip
 
 

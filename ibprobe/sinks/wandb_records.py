@@ -10,7 +10,7 @@ from ibprobe.record.records import Estimate, Records
 from ibprobe.sinks.wandb_keys import AXIS, DETAILS, HEADLINES, Measured, details_in, headline_prefix, layer_names
 
 _ALWAYS = {"nats", "ci_low", "ci_high", "lower_confidence", "ceiling", "rows", "distinct_rows", "std", "flags"}
-_COUNTS = {"rows", "distinct_rows", "dropped_rows", "peak_step"}
+_COUNTS = {"rows", "distinct_rows", "dropped_rows", "peak_step", "rank"}
 
 
 def records_of(config: Mapping[str, Any], values: Mapping[str, Any]) -> Records:

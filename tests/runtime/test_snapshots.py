@@ -55,6 +55,10 @@ class Rows(Gathering):
     def copying(self) -> float:
         return 0.0
 
+    @property
+    def resting(self) -> bool:
+        return False
+
     def look_or_rest(self) -> None:
         pass
 

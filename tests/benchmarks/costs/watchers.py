@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ibprobe import IBProbe
+from ibprobe.schedule import Spaced
 
 from .models import Net
 
@@ -61,8 +62,8 @@ def probing(measure_last: bool = True, **options: Any) -> Watcher:
 
 
 def nothing_due(**options: Any) -> Watcher:
-    """A probe that only looks on."""
-    return probing(measure_last=False, every=lambda step: False, **options)
+    """A probe that only looks on, as between the steps of a schedule."""
+    return probing(measure_last=False, every=Spaced(lambda step: False), **options)
 
 
 @contextmanager
