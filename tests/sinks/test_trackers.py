@@ -14,7 +14,7 @@ from record_factory import INF, critic, estimate, interval
 from ibprobe import MissingExtra
 from ibprobe.record.records import Records
 from ibprobe.sinks import trackers
-from ibprobe.sinks.trackers import Numbers, TrackerSink, as_csv, as_page
+from ibprobe.sinks.trackers import Numbers, TrackerSink, as_csv, as_page, planes_as_png
 from ibprobe.sinks.wandb_keys import metrics_of
 from ibprobe.testing import check_sink
 
@@ -140,3 +140,14 @@ def test_without_the_packages_of_the_report_there_is_no_page(monkeypatch: pytest
 
     monkeypatch.setattr(trackers, "plane_html", lacks)
     assert as_page(Records((estimate(),))) is None
+    monkeypatch.setattr(trackers, "rendered", lambda spec, kind: lacks(spec))
+    both = (estimate(), interval("I_TY", 0.4, 0.6))
+    assert planes_as_png(Records(both)) == {}
+    assert planes_as_png(Records(both[:1])) == {}
+
+
+def test_planes_are_pictures_by_split() -> None:
+    both = [estimate(), interval("I_TY", 0.4, 0.6), estimate(split="held_out")]
+    drawn = planes_as_png(Records(tuple(both)))
+    assert list(drawn) == ["1-train"]
+    assert drawn["1-train"].startswith(b"\x89PNG")
