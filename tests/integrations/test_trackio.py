@@ -99,6 +99,17 @@ def test_settings_flags_and_infinite_ends_come_back(begin: Callable[[], Any], tr
     assert stored.config["ibprobe"] == {"noise": "relative", "limit": "Infinity"}
 
 
+def test_a_run_that_was_finished_first_still_takes_what_is_left(begin: Callable[[], Any]) -> None:
+    run = begin()
+    sink = TrackioSink(run)
+    sink.open({})
+    sink.write([estimate(step=0)], [])
+    run.finish()
+    sink.write([estimate(step=9)], [])
+    sink.close("")
+    assert scalars(rows(run))["ib_I_XT/fc1"] == [(0, 5.25), (9, 5.25)]
+
+
 def test_the_plane_is_in_the_last_row(begin: Callable[[], Any]) -> None:
     run = begin()
     sink = TrackioSink(run)
