@@ -2,8 +2,10 @@
 
     python examples/vib_mnist.py --root folder-with-the-four-mnist-files --out vib --epochs 200
 
-Stop it at any time; the same command goes on. It writes `table.md` and `figure.svg`. The public log at β = 0.001 and
-200 epochs: 22.2 bits, 1.84 % errors of one sample, 1.27 % of twelve. The defaults are a shortened run for a CPU.
+Stop it at any time; the same command goes on. It writes `table.md` and `figure.svg`. The authors' public log, one seed
+at β = 0.001, has 22.2 bits after 200 epochs, 1.84 % errors of one sample and 1.27 % of twelve. The defaults are a
+shortened run for a CPU, five epochs. Its bands are around the log at the same epoch: a rate within 25 % of 134.3 bits
+after one epoch and of 80.8 after five, errors within 0.7 points of 2.76 and 2.31 %.
 """
 
 from __future__ import annotations
@@ -12,12 +14,13 @@ import argparse
 from pathlib import Path
 
 from ibprobe.lens import Design, Done, Measuring, run_design
-from ibprobe.lens.outcomes import outcomes, write_outcomes
+from ibprobe.lens.summary import write_outcomes
 
-COLUMNS = {
-    "rate_bits": "rate, bits", "rate": "rate, nats", "information_low": "I(X;Z), lower end",
-    "information_high": "I(X;Z), upper end", "told_of_labels": "I(Z;Y) at least", "error": "errors, one sample, %",
-    "error_12": "errors, 12 samples, %",
+TITLES = {
+    "rate_bits_after_1": "rate after one epoch, bits", "rate_bits": "rate, bits", "rate": "rate, nats",
+    "information_low": "I(X;Z), lower end", "information_high": "I(X;Z), upper end",
+    "told_of_labels": "I(Z;Y) at least", "error": "errors, one sample, %", "error_12": "errors, 12 samples, %",
+    "error_averaged": "averaged weights, one sample, %", "error_12_averaged": "averaged weights, 12 samples, %",
 }  # fmt: skip
 
 
@@ -26,7 +29,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", required=True, type=Path, help="folder with the four MNIST files")
     parser.add_argument("--out", type=Path, default=Path("vib"))
-    parser.add_argument("--betas", type=float, nargs="+", default=[1e-3, 1e-4, 1e-2, 1e-1])
+    parser.add_argument("--betas", type=float, nargs="+", default=[1e-3, 1e-2, 1e-1])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--images", type=int, default=60_000)
@@ -42,9 +45,11 @@ def main() -> None:
     fixed["root"] = str(options.root.resolve())
     betas, seeds = {"beta_rate": tuple(options.betas)}, tuple(range(options.seeds))
     design = Design("ibprobe.lens.vib:mnist", betas, seeds, fixed=fixed)
-    run_design(design, Measuring(), options.out, jobs=options.jobs, on_done=told)
-    print(write_outcomes(options.out, "beta_rate", COLUMNS))
-    print(f"{len(outcomes(options.out))} runs; table.md and figure.svg in {options.out}")
+    ended = run_design(design, Measuring(), options.out, jobs=options.jobs, on_done=told)
+    if failed := sum(bool(done.failed) for done in ended):
+        parser.exit(1, f"{failed} of {len(ended)} runs failed, as said above\n")
+    print(write_outcomes(options.out, "beta_rate", TITLES))
+    print(f"table.md and figure.svg in {options.out}")
 
 
 if __name__ == "__main__":

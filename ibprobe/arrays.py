@@ -45,7 +45,7 @@ def estimate_channel(
     Args:
         t: activations ``(n, …)``, array or tensor; axes after the first are flattened.
         y: class labels ``(n,)``; −100 is ignored.
-        sigma: noise size; see :class:`~ibprobe.estimate.channel.Channel`. 0 counts distinct rows and is flagged.
+        sigma: noise size; the same as for layers. 0 counts distinct rows and is flagged.
         noise: ``relative``, ``per_unit`` or ``absolute``.
         seed: of the noise.
         target: ``population``, or ``probe_set`` when these rows are all inputs there are.

@@ -51,7 +51,7 @@ def measure(
         noise: with ``sigma``, the channel T̃ = view(T) + std·ε.
         sigma: noise size.
         target: ``population``, or ``probe_set`` when the data is all inputs there are.
-        view: how outputs become rows; see :class:`IBProbe`.
+        view: how outputs become rows; see ``IBProbe``.
         estimator: ``channel`` for brackets only, ``auto`` for critics beside them, or what else is to run beside them:
             a name that ``ibprobe plugins`` lists.
         rows: at most this many distinct inputs.

@@ -24,7 +24,7 @@ class Diagnosis:
     """A truth table: one line a layer, or a call of it."""
 
     status: str
-    """``armed``, ``not attached``, ``switched off``, or ``disarmed: why``."""
+    """``armed``, ``not attached``, ``switched off``, ``at rest``, or ``disarmed: why``."""
     layers: tuple[Sighting, ...]
     """What was seen of each layer when rows were last taken."""
     facts: tuple[str, ...]
@@ -45,17 +45,18 @@ class Diagnosis:
         return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
 
 
-def diagnosis(source: Source | None, journal: Journal, budget: Budget, *, armed: bool) -> Diagnosis:
+def diagnosis(source: Source | None, journal: Journal, budget: Budget, *, armed: bool, off: str) -> Diagnosis:
     """Look at the parts of a probe.
 
     Args:
-        source: where rows come from; None where the environment switches probes off.
+        source: where rows come from; None for a probe that does nothing.
         journal: what was found.
         budget: what it cost.
         armed: whether the hooks are at work.
+        off: why it does nothing.
     """
     if source is None:
-        return Diagnosis("switched off by IBPROBE=off", (), ())
+        return Diagnosis(off, (), ())
     ended = [e for e in journal.records.events if e.kind == "disarmed"]
     status = "armed" if armed else f"disarmed: {ended[-1].why}" if ended else "not attached"
     return Diagnosis(

@@ -24,7 +24,14 @@ class ReplayFailed(ProbeError, RuntimeError):
 
 
 class UnknownName(ProbeError, LookupError):
-    """A layer, flag, estimator, sink or column that does not exist."""
+    """A layer, flag, estimator, sink or column that does not exist.
+
+    Args:
+        kind: what it would be.
+        name: what was asked for.
+        known: names that there are; the closest are shown.
+        hint: what else to say.
+    """
 
     def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
         names = sorted(known)
@@ -35,7 +42,13 @@ class UnknownName(ProbeError, LookupError):
 
 
 class MissingExtra(ProbeError, ImportError):
-    """A feature whose optional packages are not installed."""
+    """A feature whose optional packages are not installed.
+
+    Args:
+        feature: what was asked for.
+        package: what it needs.
+        extra: of ibprobe, which installs that.
+    """
 
     def __init__(self, feature: str, package: str, extra: str) -> None:
         super().__init__(f"{feature} needs {package}, which is not installed: pip install 'ibprobe[{extra}]'")
@@ -46,7 +59,7 @@ class BadRun(ProbeError):
 
     Args:
         message: what is wrong with it.
-        records: what could be read nevertheless, as :class:`ibprobe.Records`.
+        records: what could be read nevertheless, as ``Records``.
     """
 
     def __init__(self, message: str, records: Any = None) -> None:

@@ -24,6 +24,7 @@ from ibprobe.sinks.fanout import Sink
 
 hookspec = pluggy.HookspecMarker("ibprobe")
 hookimpl = pluggy.HookimplMarker("ibprobe")
+"""Marks a function of a plugin as the implementation of the hook that has its name."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 from uuid import uuid4
@@ -18,6 +19,7 @@ from ibprobe.capture.layers import LayerSpec, select_layers, unwrap
 from ibprobe.capture.modes import make_source
 from ibprobe.capture.passes import Draws
 from ibprobe.capture.replay import device_of
+from ibprobe.capture.sharded import class_name
 from ibprobe.capture.views import ViewSpec, named
 from ibprobe.capture.watch import Watch
 from ibprobe.checkpoint import check_options, versions
@@ -29,9 +31,12 @@ from ibprobe.plugins import Plugins
 from ibprobe.record.alerts import AlertCallback, checked
 from ibprobe.record.records import Event, Records
 from ibprobe.record.rundir import RunDir, new_run_dir
+from ibprobe.runtime.guard import Guard
+from ibprobe.runtime.identity import agreed, resumed, state_of
 from ibprobe.runtime.journal import Journal
 from ibprobe.runtime.places import PlaceName, make_place
 from ibprobe.runtime.snapshots import Snapshots
+from ibprobe.runtime.team import Distribute, Team
 from ibprobe.schedule import Budget, Every, StepTimes, due_when
 from ibprobe.sinks.fanout import Fanout, SinkSpec
 
@@ -41,7 +46,7 @@ log = logging.getLogger("ibprobe")
 class IBProbe:
     """Watches a model while it trains and measures what its layers keep of input and target.
 
-    Use it as a context manager, or call :meth:`attach` and :meth:`detach`. It never changes weights, optimizer state
+    Use it as a context manager, or call ``attach()`` and ``detach()``. It never changes weights, optimizer state
     or random states; whatever fails inside disarms it with one line, and training goes on. ``IBPROBE=off`` in the
     environment makes it inert.
 
@@ -49,7 +54,7 @@ class IBProbe:
         model: the module that the training loop calls.
         layers: ``"auto"``, or names, glob patterns and module classes.
         loss: the criterion *module*; labels are then seen by themselves.
-        optimizer: the optimizer; steps are then counted by themselves. Else call :meth:`step` after each.
+        optimizer: the optimizer; steps are then counted by themselves. Else call ``step()`` after each.
         probe_set: rows to measure instead of training inputs: ``(x, y)``, a loader, or
             ``{"train": …, "held_out": …}``. Without it, the first ``rows`` distinct training inputs are kept.
         mode: ``replay`` runs kept inputs through the model in eval mode; ``stream`` copies rows out of training
@@ -73,6 +78,7 @@ class IBProbe:
         run_dir: where; ``runs/ib/<UTC time>-<id>`` by default.
         config: the run's own settings, kept with the records.
         on_flag: called with an :class:`ibprobe.Alert`, once for each thing that a person should look at.
+        distribute: over several processes: with ``auto`` the first one measures, with ``layers`` each some layers.
         seed: of noise, critics, and what the model draws while it is replayed.
 
     Raises:
@@ -103,39 +109,44 @@ class IBProbe:
         run_dir: str | Path | None = None,
         config: Mapping[str, Any] | None = None,
         on_flag: AlertCallback | None = None,
+        distribute: Distribute = "auto",
         seed: int = 0,
     ) -> None:
         check_options(model, mode, rows)
         draws, core, whole = Draws(passes, train_mode, seed), unwrap(model), target == "probe_set"
         plugins, channel = Plugins(), Channel(noise, sigma, seed, target=target)
         beside, views = plugins.beside_brackets(estimator), plugins.views(view)
-        found, device = select_layers(core, layers), device_of(core)
+        found, device, team = select_layers(core, layers), device_of(core), Team(core, distribute, mode)
         meta = {
-            **versions(), "run": uuid4().hex, "model": type(core).__name__, "layers": list(found), "mode": mode,
+            **versions(), "run": uuid4().hex, "model": class_name(core), "layers": list(found), "mode": mode,
             "rows": rows, "noise": noise, "sigma": sigma, "draws": channel.draws, "target": target, "seed": seed,
             "view": named(view), "estimator": estimator, "every": "custom" if callable(every) else every,
-            "budget": budget, "runtime": runtime, "config": dict(config or {}), **draws.meta,
+            "budget": budget, "runtime": runtime, "config": dict(config or {}), **draws.meta, **team.meta,
         }  # fmt: skip
         watch = Watch(model, loss, optimizer)
-        self._files = RunDir(Path(run_dir) if run_dir is not None else new_run_dir())
-        self._new_dir, self._sinks = run_dir is None, plugins.sinks(sinks)
-        self._journal, self._budget = Journal(meta, checked(on_flag)), Budget(budget)
+        self._team, self._given_dir, self._sinks = team, run_dir is not None, plugins.sinks(sinks)
+        self._files = RunDir(Path(run_dir) if run_dir is not None else new_run_dir(), team.ranks.rank)
+        self._budget, self._attached = Budget(budget), False
+        self._journal = journal = Journal(meta, checked(on_flag), team.rank)
+        self._isolated = Guard(self._budget, self._disarm)
         by_layer = LayerEstimator(channel, beside, "mine" if estimator == "auto" else estimator)
         place, times = make_place(runtime, device), StepTimes() if runtime == "cuda-stream" else None
-        self._snapshots = Snapshots(due_when(every), by_layer, estimator, self._budget, self._journal, place, times)
+        due, pace = due_when(every), team.pace
+        self._snapshots = Snapshots(due, by_layer, estimator, self._budget, journal, place, times, pace)
         self._rows: Gathering | None = None
-        if os.environ.get("IBPROBE") != "off":
-            source = make_source(mode, model, found, rows, views, probe_set, all_there_is=whole, draws=draws)
-            self._rows = Gathering(watch, source, expects_labels=probe_set is None)
-        self._attached = self._armed = False
+        self._off = "switched off by IBPROBE=off" if os.environ.get("IBPROBE") == "off" else team.rests
+        if not self._off:
+            given = {"rows": rows, "view": views, "probe_set": probe_set, "all_there_is": whole, "draws": draws}
+            source = team.source(core, found, partial(make_source, mode, model, **given))
+            self._rows = Gathering(watch, source, expects_labels=probe_set is None and team.writes)
 
     @property
     def run_dir(self) -> Path:
-        """Where the records are written."""
+        """Where the records are written, by other processes too; those that rest know what they were given."""
         return self._files.path
 
     def attach(self, *, step: int | None = None) -> IBProbe:
-        """Register the hooks and begin the run; a second call does nothing, after :meth:`detach` the run goes on.
+        """Register the hooks and begin the run; a second call does nothing, after ``detach()`` the run goes on.
 
         Args:
             step: optimizer steps that the loop has taken already; by default, those counted so far.
@@ -146,16 +157,18 @@ class IBProbe:
         rows = self._rows
         if rows is None or self._attached:
             return self
-        self._files.check(self._journal.meta["run"])
+        self._team.open(lambda: self._files.check(self._journal.meta["run"]))
         rows.open(
             step,
             on_inputs=lambda args, kwargs: self._isolated(rows.see_inputs, args, kwargs),
             on_labels=lambda y: self._isolated(rows.see_labels, y, False),
-            on_step=lambda: self._isolated(self._stepped),
+            on_step=lambda: self._isolated(self._snapshots.stepped, rows),
         )
-        self._attached = self._armed = True
+        self._attached = self._isolated.armed = True
         self._budget.start()
-        self._journal.open(Fanout(self._files, self._sinks))
+        if self._team.first:  # before others look there
+            self._journal.open(Fanout(self._files, self._sinks))
+        self._isolated(self._meet, rows)
         self._isolated(self._snapshots.passed, rows)
         return self
 
@@ -185,14 +198,14 @@ class IBProbe:
         self.detach(measure=kind is None)
 
     def observe(self, *, y: Tensor) -> None:
-        """Give the targets of the last forward pass, one a row, where no criterion module shows them."""
+        """Give the targets ``y`` of the last forward pass, one a row, where no criterion module shows them."""
         if self._rows is not None:
             self._isolated(self._rows.see_labels, y, True)
 
     def step(self) -> None:
         """Say that an optimizer step was taken; with ``optimizer=`` they are counted already and this does nothing."""
         if self._rows is not None and not self._rows.counts_steps:
-            self._isolated(self._stepped)
+            self._isolated(self._snapshots.stepped, self._rows)
 
     def measure(self) -> Records:
         """Take a snapshot now, whatever schedule and budget say.
@@ -213,7 +226,7 @@ class IBProbe:
             **values: numbers; a tensor of one element is read, which waits for its device. What is no number is left
                 out, with one warning.
         """
-        if self._rows is not None and self._attached:  # a probe that is disarmed keeps them, too
+        if self._rows is not None and self._attached and self._team.first:  # a probe that is disarmed keeps them, too
             with suppress(Exception), self._budget.paying("all"):
                 self._journal.log(self._rows.step if step is None else step, values)
 
@@ -221,12 +234,14 @@ class IBProbe:
         """Write what was measured so far as one HTML page, as ``ibprobe report`` does.
 
         Raises:
-            BadInput: nothing was measured, or the page cannot be written.
-            UnknownName: a section that ``ibprobe plugins`` does not list; ``auto`` stands for ours.
+            BadInput: nothing was measured, or ``path`` cannot be written (of several processes, the first one writes).
+            UnknownName: one of ``sections`` is not what ``ibprobe plugins`` lists; ``auto`` stands for ours.
             MissingExtra: the packages of the ``report`` extra are not installed.
         """
         from ibprobe.show.report import write_report
 
+        if not self._team.first:
+            return Path(path)
         return write_report([(self.run_dir.name, self.estimates)], path, sections=Plugins().sections(sections))
 
     @property
@@ -240,52 +255,35 @@ class IBProbe:
         With rows at hand and nothing measured yet, they are run through the model once.
         """
         source = None if self._rows is None else self._rows.looked_at()
-        return diagnosis(source, self._journal, self._budget, armed=self._armed)
+        return diagnosis(source, self._journal, self._budget, armed=self._isolated.armed, off=self._off)
 
     def state_dict(self) -> dict[str, Any]:
         """All that a resumed run needs to go on with the same rows and records, loadable with ``weights_only=True``.
 
         Brackets under way are finished first, critics given up. The size is that of the collected inputs (at most
-        256 MiB, none with ``probe_set=``), 300 bytes a record, and what critics have learned; :meth:`doctor` states it.
+        256 MiB, none with ``probe_set=``), 300 bytes a record, and what critics have learned; ``doctor()`` states it.
         """
-        if self._rows is None:
+        if self._rows is None or not self._team.writes:
             return {}
         self._isolated(self._snapshots.finish)
-        rows, snapshots = self._rows.state_dict(), self._snapshots.state_dict()
-        return {"meta": self._journal.identity, "run_dir": str(self.run_dir), "rows": rows, "snapshots": snapshots}
+        return state_of(self._journal, self._files, self._rows, self._snapshots)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from :meth:`state_dict`, before :meth:`attach`; in the same run directory if it is there.
+        """Go on from the ``state`` of ``state_dict()``, before ``attach()``; in the same run directory if it is there.
 
         Raises:
             BadInput: the probe is attached, or the state is of a probe that measures something else.
         """
-        if self._rows is None or not state:
+        if self._rows is None or not state or not self._team.writes:
             return
         if self._attached:
             raise BadInput("load_state_dict() comes before attach() or the with statement")
-        self._journal.adopt(state)
-        self._rows.load_state_dict(state["rows"])
-        self._snapshots.load_state_dict(state["snapshots"])
-        earlier = RunDir(Path(state["run_dir"]))
-        self._files = earlier if self._new_dir and earlier.holds(self._journal.meta["run"]) else self._files
-        self._files.resume(self.estimates)
+        self._files = resumed(state, self._journal, self._files, self._rows, self._snapshots, given=self._given_dir)
 
-    def _stepped(self) -> None:
-        assert self._rows is not None
-        self._rows.stepped()
-        self._snapshots.passed(self._rows)
-        self._journal.tick()
-
-    def _isolated(self, call: Callable[..., None], *args: Any) -> None:
-        """Run our own code so that nothing it does can stop the training that called it; what it takes is booked."""
-        if not self._armed:
-            return
-        try:
-            with self._budget.paying("all"):
-                call(*args)
-        except Exception as e:
-            self._disarm(e)
+    def _meet(self, rows: Gathering) -> None:
+        self._files = agreed(self._team, self._journal, self._files, rows, self._snapshots)
+        if self._team.writes and not self._team.first:
+            self._journal.open(Fanout(self._files, []))
 
     def _disarm(self, error: Exception) -> None:
         assert self._rows is not None
@@ -295,6 +293,7 @@ class IBProbe:
         self._journal.keep(events=[Event(step=self._rows.step, kind="disarmed", why=why)])
 
     def _release(self) -> None:
-        self._armed = False
+        self._isolated.armed = False
+        self._team.part()
         if self._rows is not None:
             self._rows.close()

@@ -52,13 +52,13 @@ def sigma_sweep(
 
     Args:
         model: any module.
-        data: as for :func:`ibprobe.measure`.
+        data: as for ``measure``.
         sigmas: noise sizes; half octaves from 1/16 to 2 by default. Needed for ``noise="absolute"``, where they are in
             the units of the activations.
         layers: ``"auto"``, or names, glob patterns and module classes.
         noise: ``relative``, ``per_unit`` or ``absolute``.
         target: ``population``, or ``probe_set`` when the data is all inputs there are.
-        view: how outputs become rows; see :class:`IBProbe`.
+        view: how outputs become rows; see ``IBProbe``.
         rows: at most this many distinct inputs.
         passes: forward passes of layers that draw random numbers.
         train_mode: let dropout draw as in training.
@@ -101,6 +101,7 @@ class SigmaChoice:
     """A noise size for a set of layers."""
 
     sigma: float
+    """The size."""
     reason: str
     """Why this one, in a sentence."""
     table: Mapping[float, Mapping[str, str]]
@@ -118,7 +119,7 @@ def choose_sigma(records: Iterable[Estimate]) -> SigmaChoice:
     say.
 
     Args:
-        records: of :func:`sigma_sweep`, or of several measurements of the same layers.
+        records: of ``sigma_sweep``, or of several measurements of the same layers.
 
     Raises:
         BadInput: there is no I(X;T̃), or not of one kind of noise, or some layer is missing at some size.

@@ -18,7 +18,7 @@ def estimate(**changes: Any) -> Estimate:
         "distinct_rows": 1998, "dropped_rows": 2, "span": (38, 40), "split": "train", "mode": "replay",
         "target": "population", "view": "flatten", "dim": 64, "noise": "relative", "sigma": 0.25, "std": 1 / 3,
         "estimator": "channel", "bound": "kernel", "ess": None, "effective_rank": 12.5,
-        "dead_share": 0.25, "peak_step": 5, "fall": 0.75, "fall_low": 0.5, "fall_high": 1.0, "seconds": 0.1,
+        "dead_share": 0.25, "peak_step": 5, "fall": 0.75, "fall_low": 0.5, "fall_high": 1.0, "rank": 1, "seconds": 0.1,
         "flags": frozenset({"few_rows"}),
     }  # fmt: skip
     return Estimate(**fields | changes)

@@ -4,6 +4,7 @@ import functools
 from pathlib import Path
 from typing import Any
 
+import distributed_lanes
 import pytest
 import torch
 from helpers import same
@@ -23,6 +24,17 @@ pytestmark = [
 BY_NAME = [
     pytest.param(lane, id=lane.name, marks=[pytest.mark.slow] if lane.backend == "inductor" else []) for lane in LANES
 ]
+
+
+BY_WAY = [
+    pytest.param(way, id=way, marks=[pytest.mark.slow] if "FSDP2" in way else []) for way in distributed_lanes.WAYS
+]
+
+
+@functools.cache
+def processes_without(way: str) -> list[dict[str, Any]]:
+    """The same of runs in two processes."""
+    return distributed_lanes.trained(way)
 
 
 @functools.cache
@@ -62,6 +74,30 @@ def test_the_comparison_sees_a_probe_that_draws_one_global_number(lane: Lane, mo
     assert not same(state["random"], plain["random"])
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # of torch about itself
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("way", BY_WAY)
+def test_so_it_is_on_each_of_two_processes(way: str, mode: str, place: str) -> None:
+    plain = processes_without(way)
+    runs = distributed_lanes.trained(way, {"mode": mode, "runtime": place})
+    assert not [text for run in runs for text in run["events"] if "disarmed" in text]
+    assert len(runs[0]["steps"]) >= 3
+    assert runs[0]["layers"] == ["2", "4"]
+    assert not runs[1]["steps"]
+    for run, bare in zip(runs, plain, strict=True):
+        assert same(run["state"], bare["state"])
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.parametrize("way", BY_WAY)
+def test_the_comparison_sees_what_is_drawn_on_one_of_two_processes(way: str) -> None:
+    for run, bare in zip(
+        distributed_lanes.trained(way, {"mode": "replay"}, careless=True), processes_without(way), strict=True
+    ):
+        assert not same(run["state"]["model"], bare["state"]["model"])
+
+
 def test_the_comparison_sees_a_thread_that_draws_one_global_number(monkeypatch: pytest.MonkeyPatch) -> None:
     plain, brackets = without(LANES[0]), LayerEstimator.brackets
 
@@ -99,4 +135,5 @@ def test_the_readme_prints_the_table() -> None:
     columns = [f"{mode}, {place}" for mode in MODES for place in PLACES]
     stream = {True: " = |", False: " warns |"}
     table = "".join(f"| {lane.name} | = | = |{2 * stream[lane.same_in_stream_mode]}\n" for lane in LANES)
+    table += "".join(f"| {way} | = | = | = | = |\n" for way in distributed_lanes.WAYS)
     assert f"| training | {' | '.join(columns)} |\n|---|{':-:|' * len(columns)}\n{table}\n" in readme

@@ -17,9 +17,12 @@ LIGHTNINGS_OWN = ("The 'train_dataloader' does not have many workers", "`isinsta
 """Warnings that its users see without ibprobe, too."""
 
 
-def last_line(name: str, *args: object, unless: tuple[str, ...] = ()) -> str:
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+
+
+def last_line(name: str, *args: object, unless: tuple[str, ...] = (), under: tuple[str, ...] = ()) -> str:
     warnings = ["-Werror", *(f"-Wignore:{message}" for message in unless)]
-    command = [sys.executable, *warnings, str(ROOT / "examples" / name), *map(str, args)]
+    command = [sys.executable, *warnings, *under, str(ROOT / "examples" / name), *map(str, args)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip().splitlines()[-1]
@@ -62,6 +65,13 @@ def test_lightning_needs_one_line() -> None:
 def test_a_loop_with_accelerate_goes_on_with_its_records(tmp_path: Path) -> None:
     line = last_line("accelerate_loop.py", "--steps", 60, "--run-dir", tmp_path / "run")
     assert line == f"resumed: the same run, measured at steps 16 to 60; records in {tmp_path / 'run'}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("how", "by"), [((), "0"), (("--shard",), "0"), (("--layers",), "0+1")])
+def test_two_processes_of_torchrun_leave_one_run(how: tuple[str, ...], by: str, tmp_path: Path) -> None:
+    line = last_line("ddp.py", "--epochs", 2, "--run-dir", tmp_path / "run", *how, under=TORCHRUN)
+    assert re.fullmatch(rf"2 processes; 3 layers at \d+ steps, measured by rank {re.escape(by)}", line)
 
 
 @pytest.mark.slow
@@ -118,8 +128,9 @@ def test_the_table_of_beta_vaes_and_that_of_vib_come_with_intervals(reference_da
     for name, given in tiny.items():
         folder = tmp_path / name
         line = last_line(name, *given, "--out", folder, "--betas", 0.1, 1, "--seeds", 2, "--jobs", 1)
-        assert line == f"4 runs; table.md and figure.svg in {folder}"
-        assert len((folder / "table.md").read_text(encoding="utf-8").splitlines()) == 4
+        assert line == f"table.md and figure.svg in {folder}"
+        table = (folder / "table.md").read_text(encoding="utf-8")
+        assert [row[:8] for row in table.splitlines()[-2:]] == ["| 0.1 | ", "| 1 | 2 "]
         assert "<svg" in (folder / "figure.svg").read_text(encoding="utf-8")
 
 

@@ -57,6 +57,7 @@ class IBCurve:
     form: str
     """``lagrangian``, or ``squared``: I(X;T)² − β I(T;Y)."""
     beta: Float[np.ndarray, " b"]
+    """What multiplies relevance."""
     i_xt: Float[np.ndarray, " b"]
     """I(X;T)."""
     i_ty: Float[np.ndarray, " b"]
@@ -70,8 +71,11 @@ class IBCurve:
     converged: Bool[np.ndarray, " b"]
     """The gap is within the tolerance; without a bound: the iteration stood still."""
     encoders: tuple[Float[np.ndarray, "_ x"], ...]
+    """p(t|x) of each point."""
     h_x: float
+    """H(X)."""
     h_y: float
+    """H(Y)."""
     i_xy: float
     """I(X;Y): what no T can exceed."""
     onset: float
@@ -100,17 +104,17 @@ class IBCurve:
         return _concave(np.concatenate([np.zeros((1, 2)), points]))
 
     def reaching(self, i_xt: float) -> list[tuple[float, float]]:
-        """The frontier's points; beyond saturation it is flat, up to this I(X;T)."""
+        """The frontier's points; beyond saturation it is flat, up to ``i_xt``, nats."""
         points = [(float(x), float(y)) for x, y in self.frontier]
         return [*points, (i_xt, points[-1][1])] if i_xt > points[-1][0] else points
 
     def attained(self, i_xt: Any) -> Any:
-        """The largest I(T;Y) at this I(X;T) that the solutions attain, alone or by time sharing, nats."""
+        """The largest I(T;Y) at ``i_xt`` that the solutions attain, alone or by time sharing, nats."""
         at = self.frontier
         return np.interp(i_xt, at[:, 0], at[:, 1])
 
     def bound(self, i_xt: Any) -> Any:
-        """An I(T;Y) that no T with this I(X;T) exceeds, nats: the tangents of the solutions that are proved."""
+        """An I(T;Y) that no T with I(X;T) = ``i_xt`` exceeds, nats: the tangents of the solutions that are proved."""
         given = np.asarray(i_xt, dtype=float)
         limit = np.minimum(np.minimum(given, given / max(self.onset, 1.0)), self.i_xy)
         for beta, value, gap in self.tangents:
@@ -118,11 +122,11 @@ class IBCurve:
         return limit
 
     def distance(self, i_xt: Any, i_ty: Any) -> Any:
-        """How far a point lies below the frontier, in nats of I(T;Y) at its I(X;T); negative: above it."""
+        """How far the point (``i_xt``, ``i_ty``) lies below the frontier, in nats of I(T;Y); negative: above it."""
         return self.attained(i_xt) - np.asarray(i_ty, dtype=float)
 
     def save(self, path: str | Path) -> Path:
-        """Write all but the encoders as ``.npz``.
+        """Write all but the encoders to ``path``, as ``.npz``.
 
         Raises:
             BadInput: the name does not end in .npz, or the file cannot be written.
@@ -143,7 +147,7 @@ _PLAIN = ("kind", "alpha", "form", "h_x", "h_y", "i_xy", "onset", "local_onset")
 
 
 def load_curve(path: str | Path) -> IBCurve:
-    """What :meth:`IBCurve.save` wrote; its encoders are empty.
+    """What ``IBCurve.save`` wrote to ``path``; its encoders are empty.
 
     Raises:
         BadInput: the file is missing or holds no curve.

@@ -30,6 +30,7 @@ class GaussianCurve:
     """The exact curve of Gaussian variables, by increasing β, in nats."""
 
     beta: Float[np.ndarray, " b"]
+    """What multiplies relevance."""
     i_xt: Float[np.ndarray, " b"]
     """I(X;T)."""
     i_ty: Float[np.ndarray, " b"]
@@ -54,7 +55,7 @@ class GaussianCurve:
         return np.concatenate([np.zeros((1, 2)), np.column_stack([self.i_xt, self.i_ty])])
 
     def encoder(self, k: int) -> Float[np.ndarray, "a x"]:
-        """A of the k-th point: T = A x + noise of unit covariance (Chechik 2005, theorem 3.1), ``(active, dim_x)``."""
+        """A of point ``k``: T = A x + noise of unit covariance (Chechik 2005, theorem 3.1), ``(active, dim_x)``."""
         count, keep = int(self.active[k]), self.correlations[: int(self.active[k])] ** 2
         scale = np.sqrt(np.maximum(self.beta[k] * keep - 1, 0.0) / (1 - keep))
         found: np.ndarray = scale[:, None] * self.directions[:count]
@@ -88,18 +89,18 @@ def gaussian_ib(cov: Any, dim_x: int, betas: Any = None, *, points: int = 50) ->
 
 
 def gaussian_ib_from_samples(x: Any, y: Any, betas: Any = None, *, points: int = 50) -> GaussianCurve:
-    """:func:`gaussian_ib` of the sample covariance.
+    """``gaussian_ib`` of the sample covariance.
 
     Sample correlations are too large: by chance alone, I(X;Y) is about dim_x · dim_y/2n nats for independent x and y.
 
     Args:
         x: ``(n, d)`` or ``(n,)``.
         y: likewise, aligned with x.
-        betas: see :func:`gaussian_ib`.
+        betas: see ``gaussian_ib``.
         points: likewise.
 
     Raises:
-        BadInput: lengths differ, there are no more rows than coordinates, or what :func:`gaussian_ib` raises.
+        BadInput: lengths differ, there are no more rows than coordinates, or what ``gaussian_ib`` raises.
     """
     a, b = _rows(x, "x"), _rows(y, "y")
     if len(a) != len(b):

@@ -164,7 +164,7 @@ def _symbols(values: Any, name: str) -> Int[np.ndarray, " n"]:
 
 
 def read_joint(path: str | Path) -> Float[np.ndarray, "x y"]:
-    """A table from ``.npy`` or ``.csv`` (numbers separated by commas; a first line that is no numbers is a header).
+    """The table at ``path``, ``.npy`` or ``.csv`` (numbers separated by commas, below a line of names or none).
 
     Raises:
         BadInput: the file is missing, of another kind, or no table of numbers.

@@ -64,7 +64,7 @@ def vib_loss(logits: Tensor, y: Tensor, rate: Tensor, *, beta_rate: float = 1e-3
     Args:
         logits: ``(n, classes)``, of a decoder of z.
         y: class labels ``(n,)``.
-        rate: ``(n,)`` in nats, of :meth:`GaussianBottleneck.rate`.
+        rate: ``(n,)`` in nats, of ``GaussianBottleneck.rate``.
         beta_rate: nats of relevance that a nat of rate must buy; β_IB = 1/``beta_rate``.
 
     Raises:
@@ -101,7 +101,7 @@ def beta_vae_loss(
     Args:
         output: of a decoder of z, in the shape of x: logits under ``bernoulli``, means under ``gaussian``.
         x: the inputs ``(n, …)``; between 0 and 1 under ``bernoulli``.
-        rate: ``(n,)`` in nats, of :meth:`GaussianBottleneck.rate`.
+        rate: ``(n,)`` in nats, of ``GaussianBottleneck.rate``.
         beta_rate: what a nat of rate costs; γ where there is a capacity.
         likelihood: ``bernoulli`` or ``gaussian``.
         scale: standard deviation of p(x|z) in the units of x; of ``gaussian`` only.

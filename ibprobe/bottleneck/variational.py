@@ -60,7 +60,7 @@ class GaussianBottleneck(nn.Module):
             scale: standard deviations in the same shape.
 
         Raises:
-            BadInput: shapes differ, or values that :attr:`check` refuses.
+            BadInput: shapes differ, or values that ``check`` refuses.
         """
         self._refuse(mean, scale)
         if not (self.training or self.sample_in_eval):
@@ -68,10 +68,10 @@ class GaussianBottleneck(nn.Module):
         return mean + scale * _noise_like(mean, self.generator)
 
     def rate(self, mean: Tensor, scale: Tensor) -> Tensor:
-        """KL(q(z|x)‖r(z)) of each row in nats, in closed form: ``(n,)`` for means ``(n, dim)``.
+        """KL(q(z|x)‖r(z)) of each row in nats, in closed form: ``(n,)`` for ``mean`` and ``scale`` ``(n, dim)``.
 
         Raises:
-            BadInput: shapes differ, or values that :attr:`check` refuses.
+            BadInput: shapes differ, or values that ``check`` refuses.
         """
         self._refuse(mean, scale)
         if self.marginal_mean is None or self.marginal_log_scale is None:
@@ -80,7 +80,7 @@ class GaussianBottleneck(nn.Module):
         return _divergence((mean - self.marginal_mean) * narrowing, scale * narrowing).sum(-1)
 
     def encoder_moments(self, mean: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and scale of q(z|x) for what :meth:`forward` is given: how a probe knows them."""
+        """Moments of q(z|x), the ``mean`` and ``scale`` that the forward is given: how a probe knows them."""
         return mean, scale
 
     def extra_repr(self) -> str:
@@ -118,13 +118,13 @@ class GaussianDropout(nn.Module):
         self.alpha, self.sample_in_eval, self.generator = alpha, sample_in_eval, generator
 
     def forward(self, h: Tensor) -> Tensor:
-        """Multiply by noise, or hand ``h`` on in eval mode."""
+        """Multiply ``h`` by noise, or hand it on in eval mode."""
         if not (self.training or self.sample_in_eval):
             return h
         return h * (1 + math.sqrt(self.alpha) * _noise_like(h, self.generator))
 
     def encoder_moments(self, h: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and scale of q(z|x) for what :meth:`forward` is given: how a probe knows them."""
+        """Mean and scale of q(z|x) for the forward's ``h``: how a probe knows them."""
         return h, math.sqrt(self.alpha) * h.abs()
 
     def extra_repr(self) -> str:

@@ -113,10 +113,10 @@ def _nothing(*_: Any) -> None:
 
 
 def _foreign(model: nn.Module) -> Iterator[tuple[nn.Module, int, Hook]]:
-    """Forward hooks of other people, by module and number."""
+    """Forward hooks of other people, by module and number. Those that shard a model are part of it."""
     for module in model.modules():
         for number, hook in list(module._forward_hooks.items()):
-            if not isinstance(hook, Tap):
+            if not isinstance(hook, Tap) and not str(getattr(hook, "__module__", "")).startswith("torch.distributed."):
                 yield module, number, hook
 
 

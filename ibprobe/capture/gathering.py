@@ -35,6 +35,10 @@ class Gathering:
         """Optimizer steps taken."""
         return self._loop.step
 
+    @step.setter
+    def step(self, step: int) -> None:
+        self._loop.step = step
+
     @property
     def counts_steps(self) -> bool:
         """Whether the optimizer shows its steps."""
@@ -83,7 +87,7 @@ class Gathering:
 
     def stepped(self) -> None:
         """An optimizer step was taken."""
-        self._loop.stepped()
+        self._loop.stepped(looked=self._watch.looks)
 
     def look_or_rest(self) -> None:
         """Look at the coming forwards if their rows are wanted, and at some of the others for what has changed."""
@@ -106,8 +110,11 @@ class Gathering:
             self._watch.paused = False
 
     def looked_at(self) -> Source:
-        """The source, once it has seen the layers: rows at hand are run through them unless that was done already."""
-        if isinstance(self.source, ReplaySource) and not self.source.sightings:
+        """The source, once it has seen the layers: rows at hand are run through them unless that was done already.
+
+        Not where that takes other processes, which do not know of it.
+        """
+        if isinstance(self.source, ReplaySource) and self.source.alone and not self.source.sightings:
             with suppress(Exception):  # a model that cannot be run says so at its first snapshot
                 self.take()
         return self.source

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from fnmatch import fnmatchcase
 
 import torch
@@ -23,6 +23,9 @@ _NEVER_CALLED = nn.modules.linear.NonDynamicallyQuantizableLinear  # attention u
 _WHOLE = "model"
 """The name of a model that is one module."""
 _CONTAINERS = (nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
+_PARALLEL = (nn.parallel.DistributedDataParallel, nn.DataParallel)
+_WRAPPED = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
+"""What compilers, sharding and checkpointing call the module that they wrap; no user's name."""
 _WEIGHTED = (nn.Linear, nn.Bilinear, nn.modules.conv._ConvNd, nn.RNNBase)
 
 
@@ -31,18 +34,24 @@ def unwrap(model: nn.Module) -> nn.Module:
     while True:
         if isinstance(getattr(model, "_orig_mod", None), nn.Module):
             model = model._orig_mod  # type: ignore[assignment]
-        elif isinstance(model, nn.parallel.DistributedDataParallel | nn.DataParallel):
+        elif isinstance(model, _PARALLEL):
             model = model.module
         else:
             return model
 
 
 def named_modules(model: nn.Module) -> dict[str, nn.Module]:
-    """Every module under the user's own name: a compiled part has the name that it had before."""
+    """Every module under the user's own name: a part that was compiled or wrapped has the name that it had before."""
     found: dict[str, nn.Module] = {}
+    parallel = {name for name, module in model.named_modules() if isinstance(module, _PARALLEL)}
     for name, module in model.named_modules():
-        found.setdefault(name.replace("._orig_mod", ""), module)
+        found.setdefault(_own_name(name.split("."), parallel), module)
     return found
+
+
+def _own_name(parts: Sequence[str], parallel: Collection[str]) -> str:
+    wrapped = (part == "module" and ".".join(parts[:i]) in parallel for i, part in enumerate(parts))
+    return ".".join(part for part, inner in zip(parts, wrapped, strict=True) if not inner and part not in _WRAPPED)
 
 
 def _children(module: nn.Module) -> list[nn.Module]:

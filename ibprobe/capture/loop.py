@@ -81,17 +81,21 @@ class Loop:
         self._conflict = self._conflict or not same
         return self._conflict
 
-    def stepped(self) -> None:
-        """An optimizer step was taken."""
+    def stepped(self, *, looked: bool) -> None:
+        """An optimizer step was taken.
+
+        Args:
+            looked: whether a forward pass before it would have been seen.
+        """
         self.step += 1
         self._forwards_since_step = 0
-        if self._needs_inputs and not self._forwards:
+        if looked and self._needs_inputs and not self._forwards:
             self._tell(
                 "an optimizer step, and no forward pass in training mode was seen before it: model= is not what the "
                 "loop calls, or it (or another of its class) was compiled and called before the probe was attached; "
                 "attach before the first call, or after  torch.compiler.reset()"
             )
-        elif self.needs_labels:
+        elif looked and self.needs_labels:
             self._tell(
                 "no labels were seen, so I(T;Y) will be missing: pass loss=criterion (a module) to IBProbe, "
                 "or target=batch -> labels to a Trainer's callback, or add after the forward pass:  "

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from ibprobe.capture.company import Company
 from ibprobe.capture.layers import unwrap
 from ibprobe.capture.passes import Draws
 from ibprobe.capture.sources import ReplaySource, Source
@@ -26,6 +27,7 @@ def make_source(
     *,
     all_there_is: bool,
     draws: Draws,
+    company: Company | None = None,
 ) -> Source:
     """Where the rows of a run come from.
 
@@ -38,6 +40,7 @@ def make_source(
         probe_set: rows to measure instead of training inputs, or None.
         all_there_is: these are all inputs that there are.
         draws: what layers that draw random numbers do.
+        company: who runs a replay; by default this process alone.
 
     Raises:
         BadInput: settings that do not go together, or a probe set that is no data.
@@ -57,5 +60,6 @@ def make_source(
     if mode == "stream":
         return StreamSource(unwrap(model), layers, rows=rows, view=view, called=model)
     return ReplaySource(
-        unwrap(model), layers, rows=rows, view=view, probe_set=probe_set, all_there_is=all_there_is, draws=draws
-    )
+        unwrap(model), layers, rows=rows, view=view, probe_set=probe_set, all_there_is=all_there_is, draws=draws,
+        company=company,
+    )  # fmt: skip

@@ -33,6 +33,7 @@ class Recorder:
         self._start = self._n = 0
         self._mask: Tensor | None = None
         self._pick: Tensor | None = None
+        self._failed: Exception | None = None
 
     def begin(self, batch: Batch) -> None:
         """A forward pass begins."""
@@ -41,7 +42,18 @@ class Recorder:
         self._n, self._mask, self._pick = batch.n, token_mask(batch.kwargs), batch.pick
 
     def receive(self, layer: str, kwargs: Mapping[str, Any], output: Any) -> None:
-        """Copy a layer's rows."""
+        """Copy a layer's rows. It raises nothing, for other processes may be in the midst of the same forward pass."""
+        try:
+            self._copy(layer, kwargs, output)
+        except Exception as e:
+            self._failed = self._failed or e
+
+    def end(self) -> None:
+        """A forward pass is over: what failed in it is raised."""
+        if self._failed is not None:
+            raise self._failed
+
+    def _copy(self, layer: str, kwargs: Mapping[str, Any], output: Any) -> None:
         seen = self.seen.setdefault(self._calls.name(layer), Seen(layer))
         own = token_mask(kwargs)
         mask = self._mask if own is None else own

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ibprobe.capture.autocast import autocast_here
 from ibprobe.capture.bystanders import Bystanders
+from ibprobe.capture.company import Alone, Company
 from ibprobe.capture.conditions import Conditions
 from ibprobe.capture.encoders import VIEW, Moments
 from ibprobe.capture.layouts import layouts
@@ -70,6 +71,7 @@ def replay(
     draws: Draws = Draws(),  # noqa: B008 (it is frozen)
     known: Known | None = None,
     room: int = ROWS_BYTES,
+    company: Company | None = None,
 ) -> RowSet:
     """Run the batches, in eval mode unless ``draws`` says otherwise, and collect each layer's rows.
 
@@ -89,6 +91,7 @@ def replay(
         draws: what layers that draw random numbers do.
         known: of this model, to be used and completed; None for a model that is met once, in the caller's context.
         room: bytes that the rows of all layers may take; beyond it, only the first rows are replayed.
+        company: who runs the model, gathered already; by default this process alone.
 
     Raises:
         ReplayFailed: the model raised.
@@ -98,7 +101,7 @@ def replay(
         decoder = getattr(getattr(model, "config", None), "is_encoder_decoder", False)
         batches = one_token_each(batches, tokens, decoder=decoder)
     known = Known.here() if known is None else known
-    run = _Run(model, layers, view, draws, known, device)
+    run = _Run(model, layers, view, draws, known, device, company or Alone())
     with run.generators.preserved(), untouched(model), known.conditions.reproduced(device):
         if draws.train_mode:
             draw_as_in_training(model)
@@ -129,7 +132,9 @@ class _Run:
         draws: Draws,
         known: Known,
         device: torch.device,
+        company: Company,
     ) -> None:
+        self._company = company
         self._model, self._layers, self._view, self._draws, self._known = model, layers, view, draws, known
         self._axes, self._device = layouts(model, layers), device
         self.generators = Randomness(model.modules(), device)
@@ -169,16 +174,17 @@ class _Run:
         try:
             for batch in batches:
                 recorder.begin(batch)
-                self._forward(batch)
+                self._forward(batch, recorder)
         finally:
             remove(handles)
 
-    def _forward(self, batch: Batch) -> None:
+    def _forward(self, batch: Batch, recorder: Recorder) -> None:
         args, kwargs = map_parts(lambda t: t.to(self._device), (batch.args, batch.kwargs))
         if not self._takes_labels:
             kwargs.pop("labels", None)
         try:
-            self._model(*args, **kwargs)
+            self._company.forward(self._model, args, kwargs)
+            recorder.end()
         except Exception as e:
             how = "with dropout as in training" if self._draws.train_mode else "in eval mode"
             raise ReplayFailed(

@@ -9,6 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 from torch import Tensor, nn
 
 from ibprobe.capture.buffer import RowBuffer
+from ibprobe.capture.company import Alone, Company
 from ibprobe.capture.data import distinct_batches
 from ibprobe.capture.passes import Draws
 from ibprobe.capture.replay import Known, replay
@@ -84,8 +85,10 @@ class ReplaySource:
         probe_set: Any = None,
         all_there_is: bool = False,
         draws: Draws = Draws(),  # noqa: B008 (it is frozen)
+        company: Company | None = None,
     ) -> None:
         self._root, self._view, self._draws = weakref.ref(model), view, draws
+        self._company = company or Alone()
         self._layers = {name: None if m is model else m for name, m in layers.items()}
         self._buffer, self._known = RowBuffer(rows), Known()
         self.sightings: tuple[Sighting, ...] = ()
@@ -95,6 +98,11 @@ class ReplaySource:
             self._splits = {
                 split: distinct_batches(data, rows, all_there_is=all_there_is) for split, data in named.items()
             }
+
+    @property
+    def alone(self) -> bool:
+        """Whether no other process is needed for a replay."""
+        return isinstance(self._company, Alone)
 
     def open(self) -> None:
         """Nothing is registered between replays."""
@@ -125,6 +133,12 @@ class ReplaySource:
 
     def take(self, step: int) -> list[RowSet]:
         """Replay every split through the model as it is now."""
+        with self._company.gathered():
+            taken = self._taken(step)
+        self.sightings = tuple(seen for rows in taken for seen in rows.sightings)
+        return taken
+
+    def _taken(self, step: int) -> list[RowSet]:
         model, splits = self._root(), self._splits or {"train": (self._buffer.measurable(), 0)}
         if model is None:
             raise NoRows("the model is gone, so there is nothing to measure: keep a reference to it while it is probed")
@@ -133,9 +147,7 @@ class ReplaySource:
                 "no inputs with rows were seen: the model was not called in training mode; call it, or pass "
                 "probe_set=(x, y)"
             )
-        taken = [self._replay(model, step, split, len(splits)) for split in splits]
-        self.sightings = tuple(seen for rows in taken for seen in rows.sightings)
-        return taken
+        return [self._replay(model, step, split, len(splits)) for split in splits]
 
     def _replay(self, model: nn.Module, step: int, split: str, splits: int) -> RowSet:
         batches, gone = self._splits.get(split) or (self._buffer.measurable(), 0)
@@ -151,6 +163,7 @@ class ReplaySource:
             draws=self._draws,
             known=self._known,
             room=ROWS_BYTES // splits,
+            company=self._company,
         )
 
     def copying(self) -> float:

@@ -9,6 +9,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 import torch
 from torch import Tensor, nn
 
+from ibprobe.capture.sharded import left_sharded
+
 
 @contextmanager
 def untouched(model: nn.Module) -> Iterator[None]:
@@ -23,11 +25,13 @@ def untouched(model: nn.Module) -> Iterator[None]:
     try:
         for module in model.modules():  # not eval(): models that merge adapters there would write to their weights
             module.training = False
+            if isinstance(module, nn.parallel.DistributedDataParallel):  # it would send buffers to other processes
+                vars(module)["forward"] = module.module.__call__
         torch.backends.mha.set_fastpath_enabled(False)  # it bypasses modules and hands nested tensors on
         for module in model.modules():
             if module._compiled_call_impl is not None:  # hooks added after compiling would not run
                 module._compiled_call_impl = None
-        with torch.no_grad(), _uncompiled():
+        with torch.no_grad(), _uncompiled(), left_sharded(model):
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast_path)

@@ -38,8 +38,9 @@ class Reading:
     nats: float
     """Point value: the estimator's best guess; no bound."""
     ci_low: float
+    """Lower end of the 95 % interval of the point value."""
     ci_high: float
-    """95 % interval of the point value."""
+    """Its upper end."""
     lower_confidence: float
     """One-sided 95 % lower bound on the truth."""
     bound: str
@@ -47,10 +48,13 @@ class Reading:
     ess: float | None = None
     """Effective sample size of the bound's normaliser, where it has one."""
     bracket_low: float | None = None
+    """The lower of the two kernel sums, where the noise is known."""
     bracket_low_se: float | None = None
+    """Its standard error."""
     bracket_high: float | None = None
+    """The upper one."""
     bracket_high_se: float | None = None
-    """The two kernel sums, where the noise is known."""
+    """Its standard error."""
     noiseless: bool = False
     """Of b without its noise: the estimator has a resolution of its own, such as bins."""
     flags: frozenset[str] = frozenset()

@@ -1,4 +1,4 @@
-"""A training function that a design can name: a convolutional β-VAE on lit shapes, with the article's columns."""
+"""A training function that a design can name: a convolutional β-VAE on pictures, measured under a shift as well."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from torch.nn.functional import softplus
 from ibprobe.bottleneck.disentanglement import dci, factor_vae_score, mig
 from ibprobe.bottleneck.objectives import beta_vae_loss
 from ibprobe.bottleneck.variational import GaussianBottleneck
+from ibprobe.errors import BadInput
 from ibprobe.estimate.own_noise import bracket_of_gaussians
-from ibprobe.lens.shapes import Shapes, lit_shapes
+from ibprobe.lens.folders import pictures_in
+from ibprobe.lens.shapes import Pictures, lit_shapes
 from ibprobe.lens.watch import Watch
 
 ACTIVE = 0.01
@@ -23,21 +25,28 @@ _BATCH = 512
 
 
 class ConvVAE(nn.Module):
-    """Three strided convolutions, a code, and their mirror image; pictures of 32 × 32 pixels."""
+    """Three strided convolutions, a code, and their mirror image.
 
-    def __init__(self, units: int = 10, channels: int = 16) -> None:
+    Args:
+        units: of the code.
+        channels: of the first convolution.
+        colours: of the pictures.
+        side: their pixels, a multiple of 8.
+    """
+
+    def __init__(self, units: int = 10, channels: int = 16, *, colours: int = 1, side: int = 32) -> None:
         super().__init__()
-        c = channels
+        c, s = channels, side // 8
         self.encoder = nn.Sequential(
-            nn.Conv2d(1, c, 4, 2, 1), nn.ReLU(), nn.Conv2d(c, 2 * c, 4, 2, 1), nn.ReLU(),
-            nn.Conv2d(2 * c, 2 * c, 4, 2, 1), nn.ReLU(), nn.Flatten(), nn.Linear(32 * c, 128), nn.ReLU(),
+            nn.Conv2d(colours, c, 4, 2, 1), nn.ReLU(), nn.Conv2d(c, 2 * c, 4, 2, 1), nn.ReLU(),
+            nn.Conv2d(2 * c, 2 * c, 4, 2, 1), nn.ReLU(), nn.Flatten(), nn.Linear(2 * c * s * s, 128), nn.ReLU(),
             nn.Linear(128, 2 * units),
         )  # fmt: skip
         self.code = GaussianBottleneck(units)
         self.decoder = nn.Sequential(
-            nn.Linear(units, 128), nn.ReLU(), nn.Linear(128, 32 * c), nn.ReLU(), nn.Unflatten(1, (2 * c, 4, 4)),
+            nn.Linear(units, 128), nn.ReLU(), nn.Linear(128, 2 * c * s * s), nn.ReLU(), nn.Unflatten(1, (2 * c, s, s)),
             nn.ConvTranspose2d(2 * c, 2 * c, 4, 2, 1), nn.ReLU(), nn.ConvTranspose2d(2 * c, c, 4, 2, 1), nn.ReLU(),
-            nn.ConvTranspose2d(c, 1, 4, 2, 1),
+            nn.ConvTranspose2d(c, colours, 4, 2, 1),
         )  # fmt: skip
 
     def moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -51,7 +60,7 @@ class ConvVAE(nn.Module):
         return self.decoder(self.code(mean, scale)), self.code.rate(mean, scale)
 
 
-def shapes(
+def pictures(
     watch: Watch,
     *,
     seed: int,
@@ -63,8 +72,14 @@ def shapes(
     units: int = 10,
     channels: int = 16,
     bodies: int | None = None,
+    data: str = "",
+    side: int = 32,
 ) -> None:
-    """Train on five adjacent lights and measure on unseen bodies, under these lights and the opposite ones.
+    """Train, and measure on unseen bodies without and with a shift.
+
+    By default the pictures are drawn by code: bodies under five adjacent lights, and under the opposite ones as the
+    shift. Pictures of a folder have a shift of their own (:func:`ibprobe.lens.folders.pictures_in`). Where no factors
+    are known, no disentanglement is kept.
 
     Args:
         watch: keeps what is measured.
@@ -77,22 +92,31 @@ def shapes(
         units: of the code.
         channels: of the first convolution.
         bodies: at most; all of them by default.
+        data: folder with dSprites' file or with photographs.
+        side: pixels, a multiple of 8.
+
+    Raises:
+        BadInput: another side, or a folder that holds neither.
+        MissingExtra: photographs without pillow.
     """
-    data = lit_shapes(most=bodies)
+    if side < 8 or side % 8:
+        raise BadInput(f"side= is a multiple of 8 pixels; got {side}")
+    split = pictures_in(data, most=bodies, side=side) if data else lit_shapes(most=bodies, side=side)
     torch.manual_seed(seed)
-    model = ConvVAE(units, channels)
+    images = split.train.images
+    model = ConvVAE(units, channels, colours=images.shape[1], side=side)
     optimizer = torch.optim.Adam(model.parameters(), lr)
     torch.manual_seed(order_seed)
-    for rows in _batches(len(data.train.images), batch, steps):
-        x = data.train.images[rows]
+    for rows in _batches(len(images), batch, steps):
+        x = images[rows]
         output, rate = model(x)
         optimizer.zero_grad()
         beta_vae_loss(output, x, rate, beta_rate=beta_rate).loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     model.eval()
-    splits = {"train": data.train, "held_out": data.held_out, "shifted": data.shifted}
-    errors = {f"mse_{name}": _error(model, split.images[:_PICTURES]) for name, split in splits.items()}
-    watch.keep({**errors, **_code(model, data.held_out)})
+    parts = {"train": split.train, "held_out": split.held_out, "shifted": split.shifted}
+    errors = {f"mse_{name}": _error(model, part.images[:_PICTURES]) for name, part in parts.items()}
+    watch.keep({**errors, **_code(model, split.held_out)})
 
 
 def _batches(n: int, batch: int, steps: int) -> Iterator[Tensor]:
@@ -112,8 +136,8 @@ def _error(model: ConvVAE, images: Tensor) -> float:
 
 
 @torch.no_grad()
-def _code(model: ConvVAE, held_out: Shapes) -> dict[str, float]:
-    """What the code of unseen bodies keeps, costs, and tells of the factors."""
+def _code(model: ConvVAE, held_out: Pictures) -> dict[str, float | str]:
+    """What the code of unseen bodies keeps and costs, and what it tells of the factors."""
     parts = [model.moments(x) for x in torch.split(held_out.images, _BATCH)]
     mean, scale = (torch.cat(p) for p in zip(*parts, strict=True))
     rate = model.code.rate(mean, scale)
@@ -121,12 +145,18 @@ def _code(model: ConvVAE, held_out: Shapes) -> dict[str, float]:
     found = bracket_of_gaussians(mean[:_ROWS], scale[:_ROWS], rate=rate[:_ROWS])
     assert found.gap_low is not None
     assert found.gap_high is not None
-    active = (by_unit > ACTIVE).numpy()
+    active = by_unit > ACTIVE
+    kept: dict[str, float | str] = {
+        "rate": float(rate.mean()), "information_low": found.low, "information_high": found.high,
+        "gap_low": found.gap_low, "gap_high": found.gap_high, "active": float(active.sum()),
+        "norm": float(mean.norm(dim=1).mean()),
+    }  # fmt: skip
+    if held_out.factors is None:
+        return {**kept, "disentanglement": "absent: no factors are known"}
     codes, factors = mean.numpy(), held_out.factors.numpy()
     by_forest = dci(codes, factors)
     return {
-        "rate": float(rate.mean()), "information_low": found.low, "information_high": found.high,
-        "gap_low": found.gap_low, "gap_high": found.gap_high, "active": float(active.sum()),
-        "norm": float(mean.norm(dim=1).mean()), "mig": mig(codes, factors), "dci": by_forest.disentanglement,
-        "informativeness": by_forest.informativeness, "factor_vae": factor_vae_score(codes, factors, active=active),
+        **kept, "mig": mig(codes, factors), "dci": by_forest.disentanglement,
+        "informativeness": by_forest.informativeness,
+        "factor_vae": factor_vae_score(codes, factors, active=active.numpy()),
     }  # fmt: skip

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ibprobe.errors import BadInput, UnknownName
 from ibprobe.lens.design import PLACEBO, Setting
 from ibprobe.lens.effects import FALSE_DISCOVERIES, NEGLIGIBLE, SEEDS_FOR_A_VERDICT, Effect, differences, judged, paired
-from ibprobe.lens.runs import Key, Run
+from ibprobe.lens.runs import KEPT, Key, Run
 
 Values = Mapping[tuple[int, str], float]
 """By seed and by the settings of all other factors."""
@@ -19,13 +19,27 @@ class Comparison:
     """What one level does against the baseline's."""
 
     factor: str
+    """A key of the runs' ``config``."""
     baseline: Setting
+    """The level that is compared with."""
     level: Setting
+    """The level that is compared."""
     effects: Mapping[Key, Effect]
+    """By what was measured."""
 
     def select(self, how: str, split: str, quantity: str) -> dict[str, Effect]:
-        """Effects by layer."""
+        """Effects by layer, of what was measured ``how``, on which ``split``, and of which ``quantity``."""
         return {k.layer: e for k, e in self.effects.items() if (k.how, k.split, k.quantity) == (how, split, quantity)}
+
+    def judged_by(self, split: str) -> dict[str, Effect]:
+        """What the verdict is of: I(X;T̃) by layer, or all that was kept by name where training measured itself."""
+        kept = {k.quantity: e for k, e in self.effects.items() if k.how == KEPT}
+        return self.select("training", split, "I_XT") or kept
+
+    @property
+    def kept(self) -> bool:
+        """Whether training measured itself."""
+        return any(key.how == KEPT for key in self.effects)
 
 
 def factors_in(runs: Sequence[Run]) -> dict[str, list[Setting]]:

@@ -34,6 +34,7 @@ class Planned:
     settings: Mapping[str, Setting]
     """Of the factors and of what is fixed."""
     seed: int
+    """Of its weights."""
     order: int = 0
     """Level of the placebo."""
 
@@ -99,7 +100,7 @@ class Design:
 
     @classmethod
     def kept(cls, folder: Path) -> Design | None:
-        """The design that was last run in a folder; None for folders of other runs."""
+        """The design that was last run in a ``folder``; None for folders of other runs."""
         told = _kept(folder)
         told.pop("measure", None)
         try:
@@ -108,7 +109,7 @@ class Design:
             return None
 
     def keep(self, folder: Path, measure: Mapping[str, Any]) -> None:
-        """Write what is run beside the runs, for whoever reads them.
+        """Write what is run, and how it is measured (``measure``), into the ``folder`` of the runs.
 
         Raises:
             BadInput: the folder has runs of another training function, or that were measured otherwise.
@@ -123,7 +124,7 @@ class Design:
         (folder / _KEPT).write_text(json.dumps(told, indent=1), encoding="utf-8")
 
     def missing(self, folder: Path) -> list[Planned]:
-        """Runs that a folder does not have."""
+        """Runs that a ``folder`` does not have."""
         return [planned for planned in self.runs() if not (folder / RUNS / planned.name).is_dir()]
 
     def cells(self) -> Iterator[dict[str, Setting]]:
@@ -160,7 +161,7 @@ def _kept(folder: Path) -> dict[str, Any]:
 
 
 def read_design(path: Path) -> tuple[Design, dict[str, Any]]:
-    """A design from a TOML file, and how it is measured.
+    """A design from the TOML file at ``path``, and how it is measured.
 
     ::
 

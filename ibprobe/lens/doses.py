@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from ibprobe.errors import UnknownName
 from ibprobe.lens.compare import by_settings, factors_in, judged_by_family
 from ibprobe.lens.design import PLACEBO, Setting
 from ibprobe.lens.effects import FALSE_DISCOVERIES, SEEDS_FOR_A_VERDICT, Effect, paired
@@ -33,17 +34,25 @@ def dose(
     *,
     fewest: int = SEEDS_FOR_A_VERDICT,
     rate: float = FALSE_DISCOVERIES,
+    levels_at_least: int = FEWEST_LEVELS,
 ) -> Dose | None:
-    """How values move along a factor's levels; None where those are words or fewer than three.
+    """How values move along a factor's levels; None where those are words or too few.
 
     Args:
         runs: of a design, or any that were recorded.
         factor: a key of their ``config``.
         fewest: seeds without which there is no verdict.
         rate: expected share of false ones among the slopes found, over the layers of a quantity.
+        levels_at_least: with two, the slope is the difference.
+
+    Raises:
+        UnknownName: no run has such a factor with two levels.
     """
-    levels = factors_in(runs)[factor]
-    if factor == PLACEBO or len(levels) < FEWEST_LEVELS or any(isinstance(level, str) for level in levels):
+    known = factors_in(runs)
+    if factor not in known:
+        raise UnknownName("factor", factor, known, hint="factors are config keys with more than one value")
+    levels = known[factor]
+    if factor == PLACEBO or len(levels) < levels_at_least or any(isinstance(level, str) for level in levels):
         return None
     at = [by_settings(runs, factor, level) for level in levels]
     everywhere = [key for key in at[0] if all(key in values for values in at)]

@@ -28,15 +28,19 @@ class Effect:
     """A paired difference, level minus baseline, in the unit of what was measured."""
 
     mean: float
+    """Over seeds."""
     low: float
+    """Lower end of the 95 % interval of the mean, Student's with one difference a seed."""
     high: float
-    """95 % interval of the mean, Student's with one difference a seed."""
+    """Its upper end."""
     higher: int
     """Seeds with a positive difference."""
     seeds: int
+    """How many there are."""
     p: float
     """Of no difference, two-sided."""
     verdict: Verdict = "not decided"
+    """``more``, ``less``, ``no effect`` or ``not decided``."""
 
     def __str__(self) -> str:
         if math.isnan(self.mean):
@@ -44,7 +48,7 @@ class Effect:
         return f"{self.shown()}, {self.higher} of {self.seeds} seeds higher"
 
     def shown(self, digits: int = 2) -> str:
-        """Mean and interval."""
+        """Mean and interval with so many ``digits``."""
         return f"{self.mean:+.{digits}f} [{self.low:+.{digits}f}, {self.high:+.{digits}f}]"
 
 

@@ -32,6 +32,7 @@ class Done:
     """A run that came to its end."""
 
     name: str
+    """Of its folder."""
     failed: str = ""
     """Why it has no result."""
 
@@ -59,7 +60,7 @@ def run_design(
         measuring: how they are measured.
         folder: of the design; it may hold runs of it already.
         jobs: processes at a time; by default, one for each two cores, and each uses its share of them.
-        engine: ``local``, or ``ray``; see :func:`ibprobe.lens.workers.workers`. Ray's machines share the folder.
+        engine: ``local``, or ``ray``: the cluster of ``RAY_ADDRESS``, whose machines share the folder, or this machine.
         on_done: called with each run that ends and the number of those left.
 
     Returns:

@@ -24,15 +24,21 @@ class Findings:
     """What a design, or any runs with the same seeds at each level, show."""
 
     runs: Sequence[Run]
+    """What was read."""
     said: Sequence[str]
     """Runs that could not be read, or only in part."""
     design: Design | None
+    """Whose runs they are, where a folder says so."""
     comparisons: Mapping[str, Sequence[Comparison]]
     """By factor, one for each level but the baseline's."""
     doses: Mapping[str, Dose]
+    """Slopes along a factor with three levels or more."""
     associations: Sequence[Association]
+    """What goes along with what."""
     telling: Telling | None
+    """Whether records tell robust from brittle runs; None without such pairs."""
     claims: Sequence[Claim]
+    """What is said of regularizers, tested."""
     split: str
     """Rows that networks were trained on, or the probe's own where runs did not say."""
     fewest: int

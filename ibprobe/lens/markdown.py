@@ -19,13 +19,14 @@ def markdown(found: Findings, factors: Sequence[str] = ()) -> Iterator[str]:
     """
     yield from verdicts(found, factors)
     for table in tables(found, factors):
-        yield from _lines(table)
+        yield from lines_of(table)
     if found.said:
         yield from ("", "### What is missing", "", *(f"- {line}" for line in found.said))
     yield from ("", limits(found))
 
 
-def _lines(table: Table) -> Iterator[str]:
+def lines_of(table: Table) -> Iterator[str]:
+    """A table with its heading."""
     yield from ("", f"### {table.heading[0].upper()}{table.heading[1:]}", "")
     if table.text:
         yield from (table.text, "")

@@ -33,7 +33,7 @@ class Measuring:
         rows: distinct inputs of each kind.
         every: when layers are measured while a run trains.
         passes: sampled masks of a layer that draws random numbers.
-        layers: as :class:`ibprobe.IBProbe` takes them.
+        layers: as ``IBProbe`` takes them.
         shifts: names of shifted data.
 
     Raises:
@@ -58,7 +58,7 @@ class Measuring:
 
     @classmethod
     def read(cls, told: Mapping[str, Any]) -> Measuring:
-        """From a design's file.
+        """From what the ``[measure]`` section of a design's file ``told``.
 
         Raises:
             ProbeError: it says something that is not known or cannot work.

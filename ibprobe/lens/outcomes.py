@@ -1,128 +1,104 @@
-"""What training functions kept of themselves (``watch.keep``), over seeds: a table and a figure along one factor."""
+"""What training functions kept of themselves (``watch.keep``) along a factor: a table, a figure with every seed."""
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
 
-from ibprobe.errors import BadInput, UnknownName
-from ibprobe.lens.design import PLACEBO, RUNS
-from ibprobe.lens.effects import Effect, paired
-from ibprobe.lens.watch import OUTCOME
-from ibprobe.show.files import write_file
-from ibprobe.show.pictures import write_pictures
+from ibprobe.errors import UnknownName
+from ibprobe.lens.chart_effects import text_of
+from ibprobe.lens.doses import Dose
+from ibprobe.lens.effects import Effect
+from ibprobe.lens.runs import KEPT, Run, kept_as
+from ibprobe.show.section import Cell, Line, Table
 from ibprobe.show.theme import Spec
 
-Outcome = Mapping[str, Any]
 _PANEL = 190
 
 
-def outcomes(folder: str | Path) -> list[Outcome]:
-    """All whole runs of a design's folder, without those of the placebo.
-
-    Raises:
-        BadInput: there is none.
-    """
-    paths = sorted((Path(folder) / RUNS).glob(f"*/{OUTCOME}"))
-    found = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
-    if not found:
-        raise BadInput(f"{folder} holds no whole run: expected {RUNS}/…/{OUTCOME}, as run_design writes them")
-    return [outcome for outcome in found if not outcome["config"][PLACEBO]]
+def kept_names(dose: Dose) -> list[str]:
+    """Names of the values that were kept at all levels."""
+    return [key.quantity for key in dose.means if key.how == KEPT]
 
 
-def write_outcomes(folder: str | Path, factor: str, columns: Mapping[str, str]) -> str:
-    """Write ``table.md`` and ``figure.svg`` into a design's folder.
-
-    Returns:
-        The table.
-
-    Raises:
-        BadInput: there is no whole run, or a file cannot be written.
-        UnknownName: a factor or column that the runs do not have.
-        MissingExtra: scipy, or the packages of the ``report`` extra, are not installed.
-    """
-    found = outcomes(folder)
-    words = table(found, factor, columns)
-    write_file(Path(folder) / "table.md", words + "\n")
-    write_pictures({"figure": figure(found, factor, columns)}, folder, "svg")
-    return words
-
-
-def table(found: Sequence[Outcome], factor: str, columns: Mapping[str, str]) -> str:
-    """Markdown: one row a level, in each column the mean over seeds and the half-width of its 95 % interval.
+def outcome_table(dose: Dose, titles: Mapping[str, str]) -> Table:
+    """One row a level, in each column the mean over seeds and the half-width of its 95 % interval.
 
     Args:
-        found: of :func:`outcomes`.
-        factor: a name of the configuration.
-        columns: titles by name of the outcome.
+        dose: of :func:`ibprobe.lens.doses.dose`.
+        titles: of the columns, by name of the value.
 
     Raises:
-        UnknownName: a factor or column that the runs do not have.
-        MissingExtra: scipy is not installed.
+        UnknownName: a name that the runs did not keep.
     """
-    effects = {
-        level: {name: _effect(found, factor, level, name) for name in columns} for level in _levels(found, factor)
+    columns = [_means(dose, name) for name in titles]
+    rows = [
+        Line((Cell(text_of(level)), Cell(str(max(e.seeds for e in at)), number=True), *map(_cell, at)))
+        for level, *at in zip(dose.levels, *columns, strict=True)
+    ]
+    text = "Mean over seeds, and the half-width of its 95 % interval."
+    head = (dose.factor, "seeds", *titles.values())
+    return Table(f"outcomes-{dose.factor}", f"Values along {dose.factor}", head, tuple(rows), text)
+
+
+def outcome_figure(runs: Sequence[Run], dose: Dose, titles: Mapping[str, str]) -> Spec:
+    """One panel a value: a point a seed, means with their 95 % intervals; a Vega-Lite specification.
+
+    Args:
+        runs: whose values ``dose`` is of.
+        dose: of :func:`ibprobe.lens.doses.dose`.
+        titles: of the panels, by name of the value.
+
+    Raises:
+        UnknownName: a name that the runs did not keep.
+    """
+    panels = [_panel(runs, dose, name, title) for name, title in titles.items()]
+    return {"concat": panels, "columns": 4, "bounds": "flush", "spacing": {"row": 84, "column": 58}}
+
+
+def _panel(runs: Sequence[Run], dose: Dose, name: str, title: str) -> Spec:
+    key, levels = kept_as(name), [text_of(level) for level in dose.levels]
+    x = {"field": "level", "type": "ordinal", "title": dose.factor, "sort": levels, "axis": {"labelAngle": 0}}
+    seeds = [
+        {"level": text_of(run.settings[dose.factor]), "value": run.values[key]}
+        for run in runs
+        if key in run.values and dose.factor in run.settings and not run.order
+    ]
+    means = [{"level": at, "value": e.mean, **_ends(e)} for at, e in zip(levels, _means(dose, name), strict=True)]
+    y = {"type": "quantitative", "title": None, "scale": {"zero": False}, "axis": {"tickCount": 4}}
+    value = {"x": x, "y": {"field": "value", **y}}
+    span = {"x": x, "y": {"field": "low", **y}, "y2": {"field": "high"}}
+    # Descriptions of each mark would make most of a file.
+    mark = {"style": "ink", "aria": False}
+    dot = {**mark, "type": "point", "size": 22, "opacity": 0.5, "style": "muted"}
+    return {
+        "title": {"text": title, "frame": "group"},
+        "width": _PANEL,
+        "height": _PANEL * 2 // 3,
+        "layer": [
+            {"data": {"values": seeds}, "mark": dot, "encoding": value},
+            {"data": {"values": means}, "mark": {**mark, "type": "rule"}, "encoding": span},
+            {"data": {"values": means}, "mark": {**mark, "type": "line", "style": "bracket"}, "encoding": value},
+            {
+                "data": {"values": means},
+                "mark": {**mark, "type": "point", "filled": True, "opacity": 1},
+                "encoding": value,
+            },
+        ],
     }
-    lines = [f"| {factor} | seeds | {' | '.join(columns.values())} |", "|---" * (len(columns) + 2) + "|"]
-    for level, by_name in effects.items():
-        cells = [_shown(e) for e in by_name.values()]
-        seeds = max(e.seeds for e in by_name.values())
-        lines.append(f"| {level:g} | {seeds} | {' | '.join(cells)} |")
-    return "\n".join(lines)
 
 
-def figure(found: Sequence[Outcome], factor: str, columns: Mapping[str, str]) -> Spec:
-    """One panel a column along the factor: a point a seed, means with their 95 % intervals; a Vega-Lite specification.
-
-    Raises:
-        UnknownName: a factor or column that the runs do not have.
-        MissingExtra: scipy is not installed.
-    """
-    x = {"field": "level", "type": "ordinal", "title": factor, "axis": {"labelAngle": 0}}
-    made = []
-    for name, title in columns.items():
-        effects = {level: _effect(found, factor, level, name) for level in _levels(found, factor)}
-        seeds = [{"level": o["config"][factor], "value": o[name]} for o in found]
-        means = [{"level": v, "value": e.mean, **_ends(e)} for v, e in effects.items()]
-        y = {"type": "quantitative", "title": None, "scale": {"zero": False}}
-        span = {"x": x, "y": {"field": "low", **y}, "y2": {"field": "high"}}
-        made.append({
-            "title": title, "width": _PANEL, "height": _PANEL * 2 // 3,
-            "layer": [
-                {"data": {"values": seeds}, "mark": {"type": "point", "size": 22, "opacity": 0.5, "style": "muted"},
-                 "encoding": {"x": x, "y": {"field": "value", **y}}},
-                {"data": {"values": means}, "mark": {"type": "rule", "style": "ink"}, "encoding": span},
-                {"data": {"values": means}, "mark": {"type": "line", "style": "bracket"},
-                 "encoding": {"x": x, "y": {"field": "value", **y}}},
-                {"data": {"values": means}, "mark": {"type": "point", "filled": True, "opacity": 1, "style": "ink"},
-                 "encoding": {"x": x, "y": {"field": "value", **y}}},
-            ],
-        })  # fmt: skip
-    return {"concat": made, "columns": 4, "spacing": 24}
-
-
-def _levels(found: Sequence[Outcome], factor: str) -> list[float]:
-    for outcome in found:
-        if factor not in outcome["config"]:
-            raise UnknownName("factor", factor, outcome["config"])
-    return sorted({outcome["config"][factor] for outcome in found})
-
-
-def _effect(found: Sequence[Outcome], factor: str, level: float, name: str) -> Effect:
-    own = [outcome for outcome in found if outcome["config"][factor] == level]
-    for outcome in own:
-        if name not in outcome:
-            raise UnknownName("column", name, outcome)
-    return paired([outcome[name] for outcome in own])
+def _means(dose: Dose, name: str) -> Sequence[Effect]:
+    if kept_as(name) not in dose.means:
+        raise UnknownName("value", name, kept_names(dose))
+    return dose.means[kept_as(name)]
 
 
 def _ends(e: Effect) -> dict[str, float]:
     """One seed has no interval that could be drawn."""
-    return {"low": e.low, "high": e.high} if e.seeds > 1 else {"low": e.mean, "high": e.mean}
+    return {"low": e.low, "high": e.high} if math.isfinite(e.high) else {"low": e.mean, "high": e.mean}
 
 
-def _shown(e: Effect) -> str:
+def _cell(e: Effect) -> Cell:
     digits = 4 if abs(e.mean) < 0.1 else 2
-    return f"{e.mean:.{digits}f} ± {e.high - e.mean:.{digits}f}"
+    return Cell(f"{e.mean:.{digits}f} ± {e.high - e.mean:.{digits}f}", number=True, title=repr(e.mean))

@@ -14,6 +14,7 @@ from ibprobe.lens.compare import Comparison
 from ibprobe.lens.design import PLACEBO, Setting
 from ibprobe.lens.findings import Findings
 from ibprobe.lens.markdown import markdown
+from ibprobe.lens.outcomes import kept_names, outcome_figure
 from ibprobe.lens.runs import SHIFTED, Run
 from ibprobe.lens.tables import heading, tables
 from ibprobe.record.records import Records
@@ -29,7 +30,7 @@ def write_report(found: Findings, path: str | Path) -> Path:
     """Write what runs show, in the form that the path's ending asks for.
 
     Args:
-        found: everything, from :func:`ibprobe.lens.findings.find`.
+        found: everything, from ``find``.
         path: ``.html`` (one self-contained page), ``.md`` or ``.json``.
 
     Returns:
@@ -86,7 +87,7 @@ def _verdict(found: Findings) -> list[tuple[str, str, Sequence[str]]]:
 
 
 def _decided(found: Findings, comparison: Comparison) -> str:
-    verdicts = {e.verdict for e in comparison.select("training", found.split, "I_XT").values()}
+    verdicts = {e.verdict for e in comparison.judged_by(found.split).values()}
     return "changes" if verdicts & {"more", "less"} else "nothing" if verdicts == {"no effect"} else "not decided"
 
 
@@ -109,7 +110,10 @@ def _of_factor(found: Findings, factor: str) -> dict[str, Spec]:
         "given-target": forest(of, "training", split, "I_XT_given_Y", "I(X;T̃|Y), relative noise"),
     }
     if factor in found.doses:
-        specs["levels"] = responses(found.doses[factor], split, ("I_XT", "I_XT_given_Y", "I_TY"))
+        along = found.doses[factor]
+        specs["levels"] = responses(along, split, ("I_XT", "I_XT_given_Y", "I_TY"))
+        if kept := kept_names(along):
+            specs["outcomes"] = outcome_figure(found.runs, along, {name: name for name in kept})
     return {name: spec for name, spec in specs.items() if spec}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any, NamedTuple
 
 from ibprobe.errors import BadInput, BadRun
 from ibprobe.lens.design import PLACEBO, RUNS, Setting
-from ibprobe.lens.watch import ABSOLUTE, OUTCOME, SAMPLED, TRAINING
+from ibprobe.lens.watch import ABSOLUTE, OF_WATCH, OUTCOME, SAMPLED, TRAINING
 from ibprobe.record.records import SYMBOLS, Estimate, Records
 from ibprobe.record.rundir import load_run
 
@@ -23,18 +24,22 @@ _SAID = ("note", "disarmed")
 """Events by which a run lacks something that others have."""
 OF_RUN = ""
 """Stands for a layer where a value is of the whole run."""
+KEPT = "kept"
 
 
 class Key(NamedTuple):
     """What a value is of."""
 
     how: str
-    """``training`` (eval mode, relative noise), ``absolute``, ``sampled``, or ``outcome``."""
+    """``training`` (eval mode, relative noise), ``absolute``, ``sampled``, ``outcome``, or ``kept`` (what a training
+    function measured itself)."""
     split: str
+    """Which rows."""
     layer: str
+    """Empty for values of the whole run."""
     quantity: str
-    """``I_XT``, ``I_TY``, ``I_XT_given_Y``, ``fall``, ``peak_step``, ``effective_rank``, ``r``; or ``accuracy``,
-    ``gap``, ``norm``."""
+    """``I_XT``, ``I_TY``, ``I_XT_given_Y``, ``fall``, ``peak_step``, ``effective_rank``, ``r``; ``accuracy``, ``gap``,
+    ``norm``; or the name under which it was kept."""
 
 
 NAMES = SYMBOLS | {"fall": "fall of I(X;T̃) from its peak", "accuracy": "accuracy", "gap": "generalisation gap"}
@@ -51,10 +56,15 @@ class Run:
     """One run's settings and values at its end."""
 
     name: str
+    """Of its folder."""
     seed: int
+    """Runs of one seed are paired."""
     settings: Mapping[str, Setting]
+    """Its ``config`` but for the seed."""
     order: int = 0
+    """Level of the placebo."""
     values: dict[Key, float] = field(default_factory=dict)
+    """What was measured, by what it is of."""
     flagged: int = 0
     """Values left out for their flags."""
     folder: Path | None = None
@@ -63,7 +73,7 @@ class Run:
     """Noise, size and view of each layer: what must not differ between runs that are compared."""
 
     def others(self, factor: str) -> str:
-        """All settings but one, as text: runs of one seed with the same are a pair."""
+        """All settings but ``factor``, as text: runs of one seed with the same are a pair."""
         # W&B gives 0.0 back as 0.
         told = {k: float(v) if type(v) is int else v for k, v in self.settings.items() if k != factor}
         return json.dumps(told, sort_keys=True, default=str)
@@ -160,6 +170,8 @@ def _flat(config: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, Se
 
 def _read(folder: Path, said: list[str]) -> Run:
     designed = (folder / TRAINING).is_dir()
+    if not designed and (folder / OUTCOME).is_file():
+        return _kept(folder, said)
     outcome = json.loads((folder / OUTCOME).read_text(encoding="utf-8")) if designed else {}
     run: Run | None = None
     for how in (TRAINING, ABSOLUTE, SAMPLED) if designed else (TRAINING,):
@@ -175,6 +187,23 @@ def _read(folder: Path, said: list[str]) -> Run:
     if designed:
         _outcome(run, outcome)
     return run
+
+
+def _kept(folder: Path, said: list[str]) -> Run:
+    """A run whose training function measured itself: its numbers."""
+    outcome = json.loads((folder / OUTCOME).read_text(encoding="utf-8"))
+    run = begun(folder.name, outcome["config"], said)
+    numbers = {name: value for name, value in outcome.items() if type(value) in (int, float) and name not in OF_WATCH}
+    run.values = {kept_as(name): float(value) for name, value in numbers.items() if math.isfinite(value)}
+    said += [
+        f"{folder.name}: {name} is {value}: left out" for name, value in numbers.items() if not math.isfinite(value)
+    ]
+    return run
+
+
+def kept_as(name: str) -> Key:
+    """What a value of ``watch.keep`` is of."""
+    return Key(KEPT, "", OF_RUN, name)
 
 
 def _records(folder: Path) -> tuple[Records, list[str]]:

@@ -28,20 +28,20 @@ _BATCH = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Shapes:
-    """Pictures ``(n, 1, side, side)`` between 0 and 1, and the factors that drew them ``(n, 7)``."""
+class Pictures:
+    """Pictures between 0 and 1, and the factors that drew them where those are known."""
 
-    images: Float[Tensor, "n 1 side side"]
-    factors: Int[Tensor, "n 7"]
+    images: Float[Tensor, "n colours side side"]
+    factors: Int[Tensor, "n factors"] | None
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """What a model learns, what it has not seen, and the same unseen bodies under the opposite lights."""
+    """What a model learns, what it has not seen, and the same unseen bodies after a shift: here, opposite lights."""
 
-    train: Shapes
-    held_out: Shapes
-    shifted: Shapes
+    train: Pictures
+    held_out: Pictures
+    shifted: Pictures
 
 
 def lit_shapes(held_out: float = 0.1, *, most: int | None = None, side: int = 32, seed: int = 0) -> Split:
@@ -63,11 +63,11 @@ def lit_shapes(held_out: float = 0.1, *, most: int | None = None, side: int = 32
     )
 
 
-def _drawn(bodies: Int[Tensor, "n 6"], lights: tuple[int, ...], side: int) -> Shapes:
+def _drawn(bodies: Int[Tensor, "n 6"], lights: tuple[int, ...], side: int) -> Pictures:
     light = torch.tensor(lights).repeat(len(bodies))[:, None]
     factors = torch.cat([bodies.repeat_interleave(len(lights), 0), light], 1)
     images = torch.cat([render(some, lights, side) for some in torch.split(bodies, _BATCH)])
-    return Shapes(images.reshape(-1, 1, side, side), factors)
+    return Pictures(images.reshape(-1, 1, side, side), factors)
 
 
 def render(bodies: Int[Tensor, "n 6"], lights: Sequence[int], side: int = 32) -> Float[Tensor, "n lights side side"]:

@@ -9,7 +9,8 @@ from ibprobe.lens.compare import Comparison
 from ibprobe.lens.design import PLACEBO
 from ibprobe.lens.effects import Effect
 from ibprobe.lens.findings import Findings
-from ibprobe.lens.runs import GAP, NAMES, Key
+from ibprobe.lens.outcomes import kept_names, outcome_table
+from ibprobe.lens.runs import GAP, KEPT, NAMES, Key
 from ibprobe.lens.words import association_cell, cell, limits, title_of
 from ibprobe.show.section import Cell, Line, Table
 
@@ -28,9 +29,13 @@ def tables(found: Findings, factors: Sequence[str] = ()) -> list[Table]:
     comparisons = [c for name in names for c in found.comparisons[name]]
     whole = [] if factors else [_claims(found), *_associations(found)]
     differences = [_differences(found, name) for name in names]
-    slopes = [_slopes(found, name) for name in names if name in found.doses]
+    doses = [found.doses[name] for name in names if name in found.doses]
+    slopes = [_slopes(found, of.factor) for of in doses]
+    values = [outcome_table(of, {name: name for name in kept}) for of in doses if (kept := kept_names(of))]
     design = [] if factors else [_design(found)]
-    return [_overview(comparisons, found.split), *whole, *differences, *slopes, *_outcomes(comparisons), *design]
+    of_layers = [_overview(comparisons, found.split), *whole, *differences, *slopes]
+    filled = [table for table in of_layers if table.rows]
+    return [*values, *filled, *_outcomes(comparisons), *design]
 
 
 def heading(factor: str) -> str:
@@ -41,13 +46,14 @@ def heading(factor: str) -> str:
 def _overview(comparisons: Sequence[Comparison], split: str) -> Table:
     by_level = {title_of(c): c.select("training", split, "I_XT") for c in comparisons}
     layers = list(dict.fromkeys(layer for of in by_level.values() for layer in of))
-    rows = [Line((Cell(name), *(_cell(of.get(layer)) for layer in layers))) for name, of in by_level.items()]
+    rows = [Line((Cell(name), *(_cell(of.get(layer)) for layer in layers))) for name, of in by_level.items() if layers]
     text = "Nats, level minus baseline: mean, 95 % interval, and how many seeds are higher."
     return Table("overview", "I(X;T̃) at relative noise", ("", *layers), tuple(rows), text)
 
 
 def _claims(found: Findings) -> Table:
-    rows = [Line(tuple(map(Cell, (c.said, c.tested, c.found, c.numbers)))) for c in found.claims]
+    layers = any(key.how == "training" for run in found.runs for key in run.values)
+    rows = [Line(tuple(map(Cell, (c.said, c.tested, c.found, c.numbers)))) for c in found.claims if layers]
     head = ("what is said", "what would be seen", "found", "numbers (nats; of what goes along, rank correlations)")
     text = "What is said of regularizers, restated so that runs can decide it."
     return Table("claims", "Claims", head, tuple(rows), text)
@@ -123,18 +129,21 @@ def _cell(effect: Effect | None, digits: int = 2) -> Cell:
 
 
 def _outcomes(comparisons: Sequence[Comparison]) -> list[Table]:
-    """Accuracies, the gap and the norms of weights."""
+    """Accuracies, the gap and the norms of weights; what training functions kept."""
     rows = [
-        Line((Cell(title_of(c)), Cell(_outcome_name(key)), _cell(e, 3)))
+        Line((Cell(title_of(c)), Cell(_outcome_name(key)), _cell(e, 4 if key.how == KEPT else 3)))
         for c in comparisons
         for key, e in c.effects.items()
-        if key.how == "outcome"
+        if key.how in ("outcome", KEPT)
     ]
-    head = ("level", "of", "difference")
-    return [Table("outcomes", "Accuracies and weights", head, tuple(rows))] if rows else []
+    head, kept = ("level", "of", "difference"), any(c.kept for c in comparisons)
+    heading = "Differences of what was kept" if kept else "Accuracies and weights"
+    return [Table("outcomes", heading, head, tuple(rows))] if rows else []
 
 
 def _outcome_name(key: Key) -> str:
+    if key.how == KEPT:
+        return key.quantity
     if key.quantity == "norm":
         return f"norm of {key.layer}"
     return NAMES["gap"] if key.quantity == "gap" else f"accuracy, {key.split.replace('_', ' ')} rows"

@@ -7,7 +7,7 @@ from typing import Any
 from ibprobe.errors import BadInput
 from ibprobe.lens.findings import Findings
 from ibprobe.lens.report import page
-from ibprobe.lens.runs import GAP, HELD_OUT, SHIFTED
+from ibprobe.lens.runs import GAP, HELD_OUT, KEPT, SHIFTED
 from ibprobe.lens.words import verdict
 
 _OUTCOMES = {"gap": GAP, "held_out": HELD_OUT, "shifted": SHIFTED}
@@ -60,7 +60,7 @@ def _runs(found: Findings) -> Any:
     keys = dict.fromkeys(k for run in found.runs for k in run.values)
     layers = {f"I_XT {k.layer}": k for k in keys if (k.how, k.split, k.quantity) == ("training", found.split, "I_XT")}
     outcomes = {name: key for name, key in _OUTCOMES.items() if key in keys}
-    columns = layers | outcomes
+    columns = layers | outcomes | {k.quantity: k for k in keys if k.how == KEPT}
     words = {name for name in found.baseline for run in found.runs if type(run.settings.get(name)) in (str, bool)}
     data: Any = [
         [run.name, run.seed, run.order]

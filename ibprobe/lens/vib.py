@@ -1,9 +1,18 @@
 """A training function that a design can name: the variational information bottleneck on MNIST.
 
 Alemi et al. 2017 (arXiv 1612.00410): 784-1024-1024-2K, a Gaussian code of K units with a standard normal marginal, a
-linear decoder; Adam at 1e-4 with β₁ = 0.5, halved about every 45 epochs, and weights averaged over about 1,000 steps.
-The authors' public log (vib_demo, K = 256, β = 1e-3, 200 epochs) goes from a rate of 134 bits after the first epoch to
-22, with 1.84 % errors of one sample and 1.27 % of twelve.
+linear decoder; Adam at 1e-4 with β₁ = 0.5, times 0.97 every second epoch. The authors' public log (vib_demo on GitHub,
+K = 256, β = 1e-3, all 60,000 images) has, on the test images, of the weights as they are:
+
+======  ==========  =====================  ===========
+epochs  rate, bits  errors, one sample, %  of twelve, %
+======  ==========  =====================  ===========
+1       134.31      7.68                   6.21
+5       80.84       2.76                   2.31
+200     22.22       1.84                   1.27
+======  ==========  =====================  ===========
+
+and of weights averaged over about 1,000 steps, in the end, 22.17 bits, 1.81 % and 1.21 %.
 """
 
 from __future__ import annotations
@@ -22,6 +31,7 @@ from ibprobe.estimate.own_noise import bracket_of_gaussians
 from ibprobe.lens.watch import Watch
 
 _SAMPLES, _ROWS = 12, 2048
+_KEPT = 0.999
 
 
 class VIB(nn.Module):
@@ -33,6 +43,10 @@ class VIB(nn.Module):
             nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 2 * units)
         )
         self.code, self.decoder = GaussianBottleneck(units, sample_in_eval=True), nn.Linear(units, classes)
+        for layer in (*self.encoder, self.decoder):
+            if isinstance(layer, nn.Linear):
+                nn.init.xavier_uniform_(layer.weight)
+                nn.init.zeros_(layer.bias)
 
     def moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Means and scales of the code; scales start small, as in the paper."""
@@ -79,25 +93,33 @@ def mnist(
     torch.manual_seed(seed)
     model = VIB(x.shape[1], int(y.max()) + 1, units, width)
     optimizer = torch.optim.Adam(model.parameters(), lr, betas=(0.5, 0.999))
-    schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, math.sqrt(0.97))
+    schedule = torch.optim.lr_scheduler.StepLR(optimizer, 2, 0.97)
     torch.manual_seed(order_seed)
-    averaged, first = deepcopy(model), 0.0
+    averaged, steps = deepcopy(model), 0
+    first: dict[str, float] = {}
     for epoch in range(epochs):
         for rows in torch.split(torch.randperm(len(x)), batch):
             logits, rate = model(x[rows])
             optimizer.zero_grad()
             vib_loss(logits, y[rows], rate, beta_rate=beta_rate).loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
-            _follow(averaged, model)
+            steps += 1
+            _follow(averaged, model, steps)
         schedule.step()
-        first = _told(averaged, *data.held_out)["rate_bits"] if epoch == 0 else first
-    watch.keep({**_told(averaged, *data.held_out), "rate_bits_first_epoch": first})
+        first = _of("after_1", _told(model, *data.held_out)) if epoch == 0 else first
+    watch.keep({**_told(model, *data.held_out), **first, **_of("averaged", _told(averaged, *data.held_out))})
 
 
 @torch.no_grad()
-def _follow(averaged: VIB, model: VIB) -> None:
+def _follow(averaged: VIB, model: VIB, steps: int) -> None:
+    """Exponential mean of all weights so far, without those from before the first step."""
+    share = (1 - _KEPT) / (1 - _KEPT**steps)
     for mean, now in zip(averaged.parameters(), model.parameters(), strict=True):
-        mean.lerp_(now, 0.001)
+        mean.lerp_(now, share)
+
+
+def _of(when: str, told: dict[str, float]) -> dict[str, float]:
+    return {f"{name}_{when}": told[name] for name in ("rate_bits", "error", "error_12")}
 
 
 @torch.no_grad()

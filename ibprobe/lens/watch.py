@@ -28,6 +28,8 @@ TRAINING, ABSOLUTE, SAMPLED = "training", "absolute", "sampled"
 """Run directories within a run: while it trains (eval mode, relative noise), at its end at noise that is the same for
 all runs of a design, and at its end with the regularizer active."""
 OUTCOME = "outcome.json"
+OF_WATCH = ("config", "noise", "seconds")
+"""What a kept outcome holds beside the values."""
 
 
 @dataclass(slots=True)
@@ -47,6 +49,7 @@ class Watch:
     config: Mapping[str, Any]
     noise: Mapping[str, float] | None = None
     done: bool = False
+    """Whether a model was watched, or values kept."""
     _started: float = field(default_factory=time.perf_counter)
 
     @contextmanager
@@ -98,14 +101,14 @@ class Watch:
         """Take the place of the ``with`` block where a model is no classifier: what the function has measured itself.
 
         Args:
-            values: plain numbers and texts, for whoever reads ``outcome.json``; findings and reports read classifiers.
+            values: numbers, which findings and reports compare by name, and texts, for whoever reads ``outcome.json``.
 
         Raises:
             BadInput: a second call, or a name that the outcome has already.
         """
         if self.done:
             raise BadInput("keep(…) is called once, and not after watch(…): a run trains one model")
-        own = {"config": dict(self.config), "noise": {}, "seconds": time.perf_counter() - self._started}
+        own = dict(zip(OF_WATCH, (dict(self.config), {}, time.perf_counter() - self._started), strict=True))
         taken = sorted(own.keys() & values.keys())
         if taken:
             raise BadInput(f"{taken[0]!r} is kept already; give it another name")

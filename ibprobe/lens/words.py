@@ -21,14 +21,17 @@ def title_of(comparison: Comparison) -> str:
 
 
 def verdict(comparison: Comparison, found: Findings) -> str:
-    """One sentence on what a level does to the layers' I(X;T̃)."""
-    effects = comparison.select("training", found.split, "I_XT")
+    """One sentence on what a level does to the layers' I(X;T̃), or to what training functions kept."""
+    effects = comparison.judged_by(found.split)
     seeds = max((e.seeds for e in effects.values()), default=0)
     if seeds < found.fewest:
         few = f"{seeds} seed{'s are' if seeds != 1 else ' is'} too few ({found.fewest} are asked for)"
-        return f"{title_of(comparison)}: not decided, for {few}; {_largest(effects)}"
+        # Values that were kept have units of their own, so that none is the largest.
+        largest = "" if comparison.kept else f"; {_largest(effects)}"
+        return f"{title_of(comparison)}: not decided, for {few}{largest}"
+    of = "" if comparison.kept else " of X"
     parts = [
-        f"{shown} in {', '.join(layers)}"
+        f"{shown}{of if word in ('less', 'more') else ''} in {', '.join(layers)}"
         for word, shown in _SHOWN.items()
         if (layers := [name for name, e in effects.items() if e.verdict == word])
     ]
@@ -36,7 +39,7 @@ def verdict(comparison: Comparison, found: Findings) -> str:
 
 
 _SHOWN: Mapping[Verdict, str] = {
-    "less": "less of X", "more": "more of X", "no effect": "no effect", "not decided": "not decided",
+    "less": "less", "more": "more", "no effect": "no effect", "not decided": "not decided",
 }  # fmt: skip
 
 

@@ -19,13 +19,17 @@ class Alert:
     """Something to look at."""
 
     step: int
+    """Optimizer steps taken by then."""
     layer: str
     """Empty when it is about the probe itself."""
     split: str
+    """Which rows."""
     flag: str
     """A name that ``ibprobe explain`` knows, or ``disarmed``."""
     seen: str
+    """The numbers."""
     look_at: str
+    """What to do next."""
 
     def __str__(self) -> str:
         what = " ".join(filter(None, (self.layer, f"({self.split})" if self.split else "")))

@@ -20,9 +20,13 @@ class Violation:
     """A point that cannot be, and the rule that it breaks."""
 
     step: int
+    """Of the point."""
     layer: str
+    """Likewise."""
     rule: str
+    """``negative``, ``ty_above_xt``, ``ty_above_h_y`` or ``xt_above_ln_n``."""
     message: str
+    """The rule and the numbers, in a sentence."""
 
 
 @dataclass(frozen=True, slots=True)

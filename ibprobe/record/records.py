@@ -30,33 +30,39 @@ class Estimate:
     layer: str = ""
     """Module name; a module called more than once a forward is ``name#2``, ``name#3`` from its second call."""
     quantity: Quantity
+    """What was estimated: ``I_XT`` is I(X;T̃), ``I_TY`` I(T̃;Y), ``I_XT_given_Y`` I(X;T̃|Y), ``I_XY`` of two arrays."""
     nats: float
     """Point value."""
     headline: bool = True
     """Whether this is the value to show for the layer; fixed at the layer's first snapshot."""
     ci_low: float
+    """Lower end of the 95 % interval of the point value; for a bracket it spans both ends and their errors."""
     ci_high: float
-    """95 % interval of the point value; for a bracket it spans both ends and their errors."""
+    """Its upper end."""
     lower_confidence: float
     """One-sided 95 % lower bound."""
     bracket_low: float | None = None
-    bracket_low_se: float | None = None
     """Self-included kernel sum: at most the truth in expectation, exact for the empirical distribution."""
+    bracket_low_se: float | None = None
+    """Its standard error."""
     bracket_high: float | None = None
-    bracket_high_se: float | None = None
     """Leave-one-out kernel sum for I(X;T̃), self-included one for I(T̃;Y)."""
+    bracket_high_se: float | None = None
+    """Its standard error."""
     ceiling: float
+    """The smallest upper limit that applies, in nats."""
     ceiling_name: str
-    """The smallest upper limit that applies, such as ``ln(distinct rows)`` or ``H(Y)``."""
+    """Which that is, such as ``ln(distinct rows)`` or ``H(Y)``."""
     rows: int
     """Rows that the value was computed from."""
     distinct_rows: int
+    """How many of them are of different inputs."""
     dropped_rows: int = 0
     """Rows left out: repeated inputs, non-finite activations, ignored or singleton labels."""
     span: tuple[int, int] = (0, 0)
     """First and last optimizer step whose weights produced the rows."""
     split: str = "all"
-    """``train``, ``held_out``; ``probe_set`` when the user did not say which; ``all`` for :func:`ibprobe.measure`."""
+    """``train``, ``held_out``; ``probe_set`` when the user did not say which; ``all`` for ``ibprobe.measure``."""
     mode: str = "measure"
     """``replay``, ``stream`` or ``measure``: how the rows were gathered."""
     target: str = "population"
@@ -64,13 +70,17 @@ class Estimate:
     view: str = "as given"
     """How the module's output became rows of ``dim`` numbers."""
     dim: int
+    """Numbers in a row."""
     noise: str
+    """``relative``, ``per_unit``, ``absolute``; ``own`` where the layer draws it, ``none`` where there is none."""
     sigma: float
+    """Its size, as it was asked for."""
     std: float
-    """The channel: T̃ = view(T) + std·ε."""
+    """Its standard deviation in the units of the rows: T̃ = view(T) + std·ε."""
     estimator: str
+    """Name of the estimator."""
     bound: str
-    """The estimator and the bound that it was read by."""
+    """The bound that it was read by."""
     ess: float | None = None
     """Effective sample size of the bound's normaliser, for critics."""
     effective_rank: float | None = None
@@ -82,8 +92,11 @@ class Estimate:
     fall: float | None = None
     """Nats that the value lies below that highest one; 0 at the peak itself."""
     fall_low: float | None = None
+    """Lower end of the fall's interval."""
     fall_high: float | None = None
     """95 % interval of the fall, from the same rows and noise at both steps; it holds for all earlier steps at once."""
+    rank: int | None = None
+    """The process that measured it, where several train together; training rows are its own."""
     seconds: float = 0.0
     """What the estimate cost."""
     flags: frozenset[str] = frozenset()
@@ -106,10 +119,7 @@ class Estimate:
 
     @classmethod
     def from_dict(cls, line: Mapping[str, Any]) -> Estimate:
-        """Inverse of :meth:`to_dict`; fields that a newer version added are ignored.
-
-        JSON has no infinity and no NaN: a run directory holds them as text, which is a number again here.
-        """
+        """Inverse of ``to_dict`` for one ``line``: newer fields are ignored, NaN and infinities are numbers again."""
         numbers = {f.name for f in fields(cls) if f.type in ("float", "float | None")}
         values: dict[str, Any] = {
             k: float(v) if k in numbers and isinstance(v, str) else v for k, v in _known(cls, line).items()
@@ -122,11 +132,17 @@ class Event:
     """Something that happened to the measuring: nothing is silently absent."""
 
     step: int
+    """Optimizer steps taken by then."""
     kind: Literal["not_measured", "skipped", "disarmed", "alert", "cost", "note"]
+    """What kind of thing it was."""
     why: str
+    """What happened and why, in a sentence."""
     layer: str = ""
+    """Empty when it is of no layer."""
     quantity: str = ""
+    """As an estimate's; empty when it is of none."""
     split: str = ""
+    """Which rows."""
 
     def __str__(self) -> str:
         what = " ".join(filter(None, (self.layer, SYMBOLS.get(self.quantity, self.quantity), self.split)))
@@ -134,7 +150,7 @@ class Event:
 
     @classmethod
     def from_dict(cls, line: Mapping[str, Any]) -> Event:
-        """Inverse of ``asdict``; fields that a newer version added are ignored."""
+        """Inverse of ``asdict``, for one ``line``; fields that a newer version added are ignored."""
         return cls(**_known(cls, line))
 
 
@@ -166,9 +182,13 @@ class Records(Sequence[Estimate]):
     """Estimates in the order in which they were made, the events beside them, and the user's own curves."""
 
     estimates: tuple[Estimate, ...] = ()
+    """What was measured."""
     events: tuple[Event, ...] = ()
+    """What was not, and what else happened."""
     meta: Mapping[str, Any] = field(default_factory=dict)
+    """How it was measured: versions, layers, settings, the run's own ``config``."""
     logged: tuple[Logged, ...] = ()
+    """Curves of the user's own."""
 
     def __len__(self) -> int:
         return len(self.estimates)
@@ -205,7 +225,7 @@ class Records(Sequence[Estimate]):
         """Keep the estimates whose fields equal ``criteria``, for example ``layer="fc1", headline=True``.
 
         Raises:
-            UnknownName: a criterion that is no field of :class:`Estimate`.
+            UnknownName: a criterion that is no field of ``Estimate``.
         """
         names = [f.name for f in fields(Estimate)]
         for name in criteria:
@@ -235,7 +255,7 @@ class Records(Sequence[Estimate]):
         return f"{'they differ in' if found else 'there are'} {', '.join(shown) or 'no estimates'}"
 
     def plus(self, estimates: Iterable[Estimate] = (), events: Iterable[Event] = ()) -> Records:
-        """A longer copy."""
+        """A copy that is longer by ``estimates`` and ``events``."""
         return replace(self, estimates=(*self.estimates, *estimates), events=(*self.events, *events))
 
     def plot(
@@ -249,7 +269,7 @@ class Records(Sequence[Estimate]):
 
         Args:
             kind: the information plane, a coordinate against the training step, the fall of each layer from its peak,
-                or a coordinate against σ for records of :func:`ibprobe.sigma_sweep`.
+                or a coordinate against σ for records of ``sigma_sweep``.
             split: which rows; ``held_out`` where there are any.
             look: colours for a light or a dark background.
 

@@ -10,11 +10,12 @@ import uuid
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
 from ibprobe.errors import BadRun
+from ibprobe.record.lines import Lines, in_order, missing_ranks, of_rank, ranks_in
 from ibprobe.record.records import SCHEMA, Estimate, Event, Logged, Records
 
 ROOT = Path("runs/ib")
@@ -32,10 +33,11 @@ class RunDir:
 
     Args:
         path: where; one run each.
+        rank: the process that writes; those beside the first have files of their own there.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, rank: int = 0) -> None:
+        self.path, self.rank = path, rank
         self._files: dict[str, TextIO] = {}
         self._closing = ExitStack()
         weakref.finalize(self, self._closing.close)  # of a run that is let go of without its end
@@ -56,8 +58,21 @@ class RunDir:
                 f"{self.path} already holds a run: give a new path (run_dir=, or --out), or leave it out; to go on "
                 "with that run, probe.load_state_dict(state) before attaching"
             )
-        if not self._begun and _locked(self.path / "records.jsonl"):
+        if not self._begun and _locked(self._file("records")):
             raise BadRun(f"{self.path} is being written by another probe: give a new path (run_dir=)")
+
+    def _file(self, name: str) -> Path:
+        return self.path / of_rank(name, self.rank)
+
+    def elsewhere(self, path: Path) -> RunDir:
+        """The same process's files in another directory."""
+        return RunDir(path, self.rank)
+
+    def known(self, until: int) -> dict[str, Any]:
+        """What this process has written of steps up to one, for a journal to take up."""
+        found = {name: Lines.of(self._file(name)).found for name in ("records", "events")}
+        records, events = ([line for line in lines if line["step"] <= until] for lines in found.values())
+        return {"estimates": records, "events": events, "logged": []}
 
     def holds(self, run: object) -> bool:
         """Whether this very run is there."""
@@ -79,7 +94,7 @@ class RunDir:
             self._go_on_after("events", _lines(self._before.events))
             self._go_on_after("curves", _lines(self._before.logged))
         for name in _FILES:
-            self._files[name] = self._closing.enter_context(_writer(self.path / f"{name}.jsonl", "a"))
+            self._files[name] = self._closing.enter_context(_writer(self._file(name), "a"))
         _lock(self._files["records"])
         self._begun = True
 
@@ -88,13 +103,13 @@ class RunDir:
 
         A run that was killed may have written more than the state knows from which it goes on, and less.
         """
-        file = self.path / f"{name}.jsonl"
+        file = self._file(name)
         there = file.read_text(encoding="utf-8", errors="backslashreplace") if file.is_file() else ""
         if there == known:
             return
         others = set(there.splitlines(keepends=True)) - set(known.splitlines(keepends=True))
         if others:
-            with _writer(self.path / f"{name}.superseded.jsonl", "a") as aside:
+            with _writer(self._file(f"{name}.superseded"), "a") as aside:
                 aside.writelines(line for line in there.splitlines(keepends=True) if line in others)
         with _writer(file.with_suffix(".tmp"), "w") as anew:
             anew.write(known)
@@ -170,7 +185,7 @@ def plain(value: Any) -> Any:
 
 
 def load_run(path: str | Path) -> Records:
-    """Read what a run recorded; a torn last line is left out and noted as an event.
+    """Read what a run recorded, by one process or by several; what is torn or missing is noted as an event.
 
     Args:
         path: a run directory.
@@ -180,12 +195,17 @@ def load_run(path: str | Path) -> Records:
             ``records`` hold what could be read nevertheless.
     """
     folder = Path(path)
-    lines = {name: _Lines.of(folder / f"{name}.jsonl") for name in _FILES}
     meta, problem = _meta(folder)
-    estimates, foreign = _records(Estimate.from_dict, lines["records"].found)
-    events, foreign_events = _records(Event.from_dict, lines["events"].found)
-    logged, foreign_curves = _records(_logged, lines["curves"].found)
-    torn = [f"the last line of {name}.jsonl is torn and was left out" for name, of in lines.items() if of.torn]
+    files = [(name, of_rank(name, rank)) for rank in ranks_in(meta) for name in _FILES]
+    lines = {file: Lines.of(folder / file) for _, file in files}
+    found = {name: [line for of, file in files if of == name for line in lines[file].found] for name in _FILES}
+    estimates, foreign = _records(Estimate.from_dict, found["records"])
+    events, foreign_events = _records(Event.from_dict, found["events"])
+    logged, foreign_curves = _records(_logged, found["curves"])
+    if len(ranks_in(meta)) > 1:
+        estimates, events = in_order(estimates, meta.get("layers", ())), sorted(events, key=lambda e: e.step)
+    torn = [f"the last line of {file} is torn and was left out" for file, of in lines.items() if of.torn]
+    torn += [] if problem else missing_ranks(folder, meta)
     problems = [
         *([problem] if problem else []),
         *(text for of in lines.values() for text in of.damaged),
@@ -231,28 +251,3 @@ def _meta(folder: Path) -> tuple[dict[str, Any], str]:
     if meta["schema"] > SCHEMA:
         return meta, f"{folder} has schema {meta['schema']}, this version reads up to {SCHEMA}: upgrade ibprobe"
     return meta, ""
-
-
-@dataclass(frozen=True, slots=True)
-class _Lines:
-    """The JSON lines of a file, whether its last one is torn, and what is wrong with others."""
-
-    found: tuple[dict[str, Any], ...] = ()
-    torn: bool = False
-    damaged: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, path: Path) -> _Lines:
-        if not path.is_file():
-            return cls()
-        text = path.read_text(encoding="utf-8", errors="replace").split("\n")
-        found: list[dict[str, Any]] = []
-        damaged: list[str] = []
-        for number, line in enumerate(text, 1):
-            try:
-                found += [dict(json.loads(line))] if line else []
-            except (TypeError, ValueError) as e:
-                if number == len(text):
-                    return cls(tuple(found), True, tuple(damaged))
-                damaged.append(f"{path}, line {number} is damaged: {e}")
-        return cls(tuple(found), False, tuple(damaged))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from reprlib import repr as short
 from typing import Any
 
@@ -28,12 +28,13 @@ class Journal:
     Args:
         meta: what is measured and how.
         on_flag: called with each alert; one that raises is not called again.
+        rank: the process whose records these are, where several train together.
     """
 
-    def __init__(self, meta: Mapping[str, Any], on_flag: AlertCallback | None = None) -> None:
+    def __init__(self, meta: Mapping[str, Any], on_flag: AlertCallback | None = None, rank: int | None = None) -> None:
         self.meta = dict(meta)
         """What records should say beside the numbers, once a run."""
-        self._on_flag = on_flag
+        self._on_flag, self._rank = on_flag, rank
         self._estimates: list[Estimate] = []
         self._events: list[Event] = []
         self._logged: list[Logged] = []
@@ -73,6 +74,7 @@ class Journal:
 
     def keep(self, estimates: Sequence[Estimate] = (), events: Sequence[Event] = ()) -> None:
         """Add to the records, send to the sinks, and alert whoever wants to know."""
+        estimates = estimates if self._rank is None else [replace(e, rank=self._rank) for e in estimates]
         alerts = self._alerts.new(estimates, events)
         told = [*events, *(a.event for a in alerts if a.flag != "disarmed")]  # that one is an event already
         self._estimates += estimates

@@ -19,6 +19,7 @@ from ibprobe.estimate.estimators import LayerEstimator
 from ibprobe.estimate.trends import Trends
 from ibprobe.record.records import Estimate, Event
 from ibprobe.runtime.journal import Journal
+from ibprobe.runtime.pace import Own, Pace
 from ibprobe.runtime.places import Place
 from ibprobe.schedule import Budget, StepTimes
 
@@ -53,6 +54,7 @@ class Snapshots:
         journal: keeps what is found.
         place: where work is done.
         step_times: what work on a device costs the steps beside it; None where the place knows its cost.
+        pace: says whether a due step is measured, where processes agree on it; by default this one does.
     """
 
     def __init__(
@@ -64,9 +66,11 @@ class Snapshots:
         journal: Journal,
         place: Place,
         step_times: StepTimes | None = None,
+        pace: Pace | None = None,
     ) -> None:
         self._due, self._estimator, self._critics, self._budget = due, estimator, critics, budget
         self._journal, self._place, self._step_times = journal, place, step_times
+        self._pace = pace or Own()
         self._trends = Trends()
         self._task: _Task | None = None
         self._seen_waiting = self._copied = 0.0
@@ -78,14 +82,20 @@ class Snapshots:
         self._last_step: int | None = None
         """What the last records are of: streamed rows are of steps before the one that they are taken at."""
 
+    def stepped(self, rows: Gathering) -> None:
+        """An optimizer step was taken."""
+        rows.stepped()
+        self.passed(rows)
+        self._journal.tick()
+
     def passed(self, rows: Gathering) -> None:
         """The run has begun or an optimizer step has passed: fetch what is done, and begin what is due."""
         self._book_copies(rows)
         self._fetch()
         self._begin_if_ready(rows)
-        if self._judged != rows.step and self._due(rows.step) and self._last_step != rows.step:
-            self._budget.early += self._pending
-            self._pending = self._pending or self._accepts()
+        if self._judged != rows.step and self._due(rows.step):
+            go = self._pace.agreed(rows.step, lambda: self._wants(rows))
+            self._pending = self._pending or (go and self._last_step != rows.step)
             self._begin_if_ready(rows)
         self._judged = rows.step
         rows.look_or_rest()
@@ -103,8 +113,16 @@ class Snapshots:
         if self._task is not None:
             self._collect()
 
+    def _wants(self, rows: Gathering) -> bool:
+        if self._last_step == rows.step:
+            return False
+        if self._pending or (self._pace.at_once and not rows.source.want()):
+            self._budget.early += 1
+            return self._pending
+        return self._accepts()
+
     def _begin_if_ready(self, rows: Gathering) -> None:
-        if self._pending and rows.source.want():
+        if self._pending and not self._place.busy and rows.source.want():
             self._pending = False
             nth = self._critics == "auto" and self._budget.measured % CRITICS_EVERY == 0
             self._begin(rows, "budget" if nth or self._critics not in ("auto", "channel") else "no")
@@ -172,7 +190,7 @@ class Snapshots:
         self._budget.book("rows", cost=self._copied, spent=0.0)  # counted while they were gathered
         self._copied = 0.0
         self._budget.measured += 1
-        self._last_step = max(of_split.span[1] for of_split in sets)
+        self._last_step = max((of_split.span[1] for of_split in sets), default=rows.step)
         self._start(_Task("brackets", sets, critics))
 
     def _start(self, task: _Task) -> None:
@@ -213,6 +231,15 @@ class Snapshots:
         else:
             self._budget.critics_skipped += 1
 
+    @property
+    def asked(self) -> tuple[int | None, int | None]:
+        """The last step that was asked about, and the one that was measured last."""
+        return self._judged, self._last_step
+
+    @asked.setter
+    def asked(self, asked: tuple[int | None, int | None]) -> None:
+        self._judged, self._last_step = asked
+
     def state_dict(self) -> dict[str, Any]:
         """What later snapshots build on; nothing may be under way."""
         return {
@@ -229,7 +256,8 @@ class Snapshots:
         """Go on from there."""
         self._journal.load_state_dict(state["journal"])
         self._budget.load_state_dict(state["budget"])
-        self._last_step, self._pending, self._judged = state["last_step"], state["pending"], state["judged"]
+        self._last_step, self._judged = state["last_step"], state["judged"]
+        self._pending = state["pending"] and not self._pace.at_once
         skipped, late = state["reported"]
         self._reported = (skipped, late)
         estimates = self._journal.records.estimates

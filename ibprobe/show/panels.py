@@ -55,17 +55,24 @@ class Panel:
 
     @cached_property
     def rows(self) -> list[Row]:
-        """One row a layer and step, with both of its records as ``xt_nats``, ``ty_nats`` and so on."""
-        beside = {(e.layer, e.step): e for e in self.ty}
+        """One row a layer and step: both of its records as ``xt_nats``, ``ty_nats`` and so on, and a code's rate."""
+        beside, rates = {(e.layer, e.step): e for e in self.ty}, self.rates
         order = {name: number for number, name in enumerate(self.layers)}
         snapshot = {step: number for number, step in enumerate(self.steps)}
         return [
             {
                 "layer": shown_name(e.layer), "order": order[shown_name(e.layer)], "step": e.step,
                 "snapshot": snapshot[e.step], **_point(e, beside.get((e.layer, e.step))),
+                **({"rate": rates.get((e.layer, e.step))} if rates else {}),
             }
             for e in sorted(self.xt, key=lambda e: (order[shown_name(e.layer)], e.step))
         ]  # fmt: skip
+
+    @property
+    def rates(self) -> dict[tuple[str, int], float]:
+        """Upper bounds on I(X;Z) of layers that draw codes and have a marginal, by layer and step."""
+        own = self.records.select(estimator="rate")
+        return {(e.layer, e.step): e.nats for e in own if math.isfinite(e.nats)}
 
     def ceiling(self, quantity: str) -> tuple[float, str] | None:
         """The largest upper limit of a coordinate, and its name."""

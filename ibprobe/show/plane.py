@@ -63,6 +63,7 @@ def plane(panel: Panel, *, beside: Sequence[Panel] = (), frontier: Points = ()) 
             *([_curve(frontier, axes, "ink", "IB curve")] if frontier else []),
             _trajectories(panel, axes),
             *_whiskers(panel, axes),
+            *_rates(panel, axes),
             _points(panel, axes),
             *_names(panel, axes),
         ],
@@ -77,6 +78,7 @@ def along(curve: IBCurve | None, panel: Panel) -> Points:
 
 def _how_to_read(panel: Panel, frontier: Points) -> str:
     limit = " · solid: the IB curve, likewise" if frontier else ""
+    limit += " · dotted: up to the rate, an upper bound" if panel.rates else ""
     whiskers = "brackets" if panel.seeds == 1 else f"95 % over {panel.seeds} seeds"
     return f"whiskers: {whiskers} · hollow: flagged, point at it · dashed: what no point may pass{limit}"
 
@@ -125,6 +127,8 @@ def _domain(panels: Sequence[Panel], quantity: str, also: Iterable[float]) -> Do
         high = e.ci_high if e.bracket_high is None else e.bracket_high
         own = (e.nats, e.bracket_low, min(high, 1.5 * e.ceiling + 1))
         ends += [v for v in own if v is not None and math.isfinite(v)]
+    limit = max((e.ceiling for e in estimates), default=0.0)
+    ends += [rate for panel in panels for rate in panel.rates.values() if quantity == "I_XT" and rate < 1.5 * limit + 1]
     top = max([*ends, 0.1])
     top = max([top, *(e.ceiling for e in estimates if e.ceiling <= _NEAR * top)])
     low = min([*ends, top])
@@ -208,6 +212,21 @@ def _whiskers(panel: Panel, axes: _Axes) -> list[Spec]:
     look = {"color": step_colour(panel.steps), "opacity": unless_picked(0.45)}
     mark = {"type": "rule", "strokeWidth": 1.5, "clip": True}
     return [{"transform": shown, "mark": mark, "encoding": at | look} for at in (across, up)]
+
+
+def _rates(panel: Panel, axes: _Axes) -> list[Spec]:
+    """Of a layer that draws a code, from the last point to the variational upper bound on I(X;Z)."""
+    if not panel.rates:
+        return []
+    drawn = [*_LAST[1:], {"filter": "isNumber(datum.rate)"}]
+    at = {"y": axes.y("ty_nats"), "color": step_colour(panel.steps), "opacity": unless_picked(1.0)}
+    told = {"expr": "{'title': datum.layer + ', step ' + datum.step, 'rate': format(datum.rate, '.3f') + ' nats'}"}
+    line = {"type": "rule", "strokeWidth": 1.2, "strokeDash": [1, 3], "clip": True}
+    tick = {"type": "tick", "orient": "vertical", "size": 16, "thickness": 2, "clip": True, "tooltip": told}
+    return [
+        {"transform": drawn, "mark": line, "encoding": {"x": axes.x("xt_nats"), "x2": {"field": "rate"}, **at}},
+        {"transform": drawn, "mark": tick, "encoding": {"x": axes.x("rate"), **at}},
+    ]
 
 
 def _points(panel: Panel, axes: _Axes) -> Spec:

@@ -50,7 +50,7 @@ class WandbSink:
         self._meta: Mapping[str, Any] = {}
 
     def open(self, meta: Mapping[str, Any]) -> None:
-        """Find the run and note how the numbers are made in its config.
+        """Find the run and note how the numbers are made, ``meta``, in its config.
 
         Raises:
             BadInput: there is no active run.
@@ -62,7 +62,7 @@ class WandbSink:
         self._panels = Panels(self._run, self._panels_every, self._patience)
 
     def write(self, estimates: Sequence[Estimate], events: Sequence[Event]) -> None:
-        """Queue one row a snapshot, and redraw the plane where it is time."""
+        """Queue one row of ``estimates`` a snapshot, keep ``events``, and redraw the plane where it is time."""
         self._estimates += estimates
         self._events += events
         rows: dict[int, dict[str, Any]] = {}
@@ -85,12 +85,12 @@ class WandbSink:
             self._next_poll = now + (now - started) / _POLL_SHARE
 
     def alert(self, alert: Alert) -> None:
-        """Send an alert on, where that was asked for."""
+        """Send an ``alert`` on, where that was asked for."""
         if self._alerts:
             self._run.alert(" ".join(filter(None, ("ibprobe:", alert.flag, alert.layer, alert.split))), str(alert))
 
     def close(self, summary: str) -> None:
-        """Log what is still queued, on rows of its own; then summary values, tables and charts."""
+        """Log what is queued, on rows of its own; then tables and charts. The ``summary`` is for terminals."""
         while self._queue:
             self._check_run()
             self._define(None)

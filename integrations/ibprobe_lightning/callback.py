@@ -88,10 +88,6 @@ class IBProbeCallback(Callback):
         Raises:
             ProbeError: a setting that cannot work.
         """
-        if trainer.world_size > 1:
-            if trainer.is_global_zero:
-                log.warning("ibprobe: nothing is measured, for training in several processes is not supported yet")
-            return
         try:
             self._begin(trainer, pl_module)
         except ProbeError:
@@ -109,7 +105,9 @@ class IBProbeCallback(Callback):
 
     def _made_for(self, trainer: Trainer, pl_module: LightningModule) -> IBProbe:
         options = dict(self._options)
-        options["sinks"] = with_loggers(options.get("sinks", "auto"), trainer.loggers)
+        # On other ranks loggers are dummies, and the probe writes nowhere but into its own files.
+        loggers = with_loggers(options.get("sinks", "auto"), trainer.loggers) if trainer.is_global_zero else []
+        options["sinks"] = loggers
         options["run_dir"] = options.get("run_dir") or run_dir_for(trainer.default_root_dir, self._resumed)
         probe = IBProbe(probed_module(pl_module, self._module), **options)
         if self._resumed:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from ibprobe import BadInput, IBProbe, MissingExtra, UnknownName
-from ibprobe_transformers.checkpoints import STATE, saved_state, unusable
+from ibprobe_transformers.checkpoints import name_of, saved_state, unusable
 from ibprobe_transformers.trainer import Calling, SeenBatches, reporting
 from ibprobe_transformers.views import proposed_layers, proposed_view
 
@@ -86,14 +86,12 @@ class IBProbeCallback(TrainerCallback):
     ) -> None:
         """Attach; a setting that cannot work raises here, before the first step."""
         self.detach(measure=False)
-        if args.world_size > 1:
-            log.warning("ibprobe: left out, for %d processes train; one process is what it watches", args.world_size)
-            return
         caller, saved = Calling(), None
         if state.global_step:
             saved = saved_state(
-                self._resume_from, caller.resumed_from, Path(str(args.output_dir), f"checkpoint-{state.global_step}")
-            )
+                self._resume_from, caller.resumed_from, Path(str(args.output_dir), f"checkpoint-{state.global_step}"),
+                rank=args.process_index,
+            )  # fmt: skip
         self.probe = self._made(kwargs["model"], args, caller, saved)
         self.probe.attach(step=state.global_step)
         if caller.trainer is not None:
@@ -159,8 +157,9 @@ class IBProbeCallback(TrainerCallback):
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Put the probe's state into the checkpoint."""
         folder = Path(str(args.output_dir), f"checkpoint-{state.global_step}")
-        if self.probe is not None and folder.is_dir():
-            torch.save(self.probe.state_dict(), folder / STATE)
+        kept = {} if self.probe is None else self.probe.state_dict()
+        if folder.is_dir() and (kept or args.process_index == 0) and self.probe is not None:
+            torch.save(kept, folder / name_of(args.process_index))
 
     @isolated
     def on_train_end(

@@ -15,9 +15,16 @@ STATE = "ibprobe.pt"
 """In each checkpoint folder."""
 
 
-def saved_state(*folders: Path | None) -> Mapping[str, Any] | None:
-    """The probe's state in the first folder that has one."""
-    tried = [folder / STATE for folder in folders if folder is not None]
+def name_of(rank: int) -> str:
+    """The file of a process; those beside the first have one where they measure layers of their own."""
+    return f"ibprobe-{rank}.pt" if rank else STATE
+
+
+def saved_state(*folders: Path | None, rank: int) -> Mapping[str, Any] | None:
+    """The probe's state in the first folder that has one: of this process, else of the first one."""
+    tried = [
+        folder / name for name in dict.fromkeys((name_of(rank), STATE)) for folder in folders if folder is not None
+    ]
     path = next((file for file in tried if file.is_file()), None)
     if path is None:
         log.warning(

@@ -26,6 +26,14 @@ def test_the_reference_is_stricter_than_what_is_measured() -> None:
     assert (ib_curve(p, joints.BETAS).objective - best).max() <= command.GOAL
 
 
+def test_a_grid_proves_what_the_search_proves() -> None:
+    p = joints.random_joint(32, 2)
+    below, curve = joints.proved(p, joints.BETAS), ib_curve(p, joints.BETAS)
+    # The maximum may be between two places of the grid, 5e-5 apart.
+    assert (below <= curve.objective + 1e-8).all()
+    assert (curve.objective - below).max() <= command.GOAL
+
+
 def test_without_peers_a_size_is_one_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(joints, "_STEPS", 5)
     assert command.main(["--size", "64x2", "--no-peers", "--out", str(tmp_path)]) == 0

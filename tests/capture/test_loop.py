@@ -42,9 +42,10 @@ def test_labels_observed_before_the_first_forward_are_never_used() -> None:
 def test_a_step_without_any_forward_says_what_may_be_wrong_instead_of_asking_for_labels(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    Loop(expects_labels=True).stepped()
+    Loop(expects_labels=True).stepped(looked=True)
     (told,) = (r.message for r in caplog.records)
     assert "model= is not what the loop calls" in told
     caplog.clear()
-    Loop(expects_labels=False).stepped()
+    Loop(expects_labels=False).stepped(looked=True)
+    Loop(expects_labels=True).stepped(looked=False)  # rows are there, so nobody looks: a run that goes on
     assert not caplog.records

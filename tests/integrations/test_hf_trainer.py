@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,10 +13,11 @@ import pytest
 import torch
 import transformers as hf
 import wandb
-from helpers import hook_tables
+from helpers import hook_tables, same
 from ibprobe_transformers import IBProbeCallback
+from ranks import in_ranks
 from tiny_models import bert, gpt2, sentences, t5, texts, vit
-from torch import nn
+from torch import Tensor, nn
 from wandb_offline import finish_and_read, offline_run
 
 from ibprobe import BadInput, UnknownName, load_run
@@ -247,15 +249,34 @@ def test_a_wrong_layer_raises_before_the_first_step(tmp_path: Path) -> None:
     assert run.state.global_step == 0
 
 
-def test_several_processes_are_said_to_be_left_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    callback = quick()
-    arguments = trainer(tmp_path).args
-    monkeypatch.setattr(type(arguments), "world_size", property(lambda self: 2))
-    callback.on_train_begin(arguments, hf.TrainerState(), hf.TrainerControl(), model=bert())
-    assert callback.probe is None
-    assert "2 processes" in caplog.text
+def in_two(rank: int, folder: Path, options: dict[str, Any]) -> tuple[list[str], list[Tensor], int]:
+    from accelerate.state import AcceleratorState
+
+    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT="0")
+    AcceleratorState._reset_state(True)
+    callback = quick(**options) if options else None
+    run = trainer(folder, callback, save_strategy="steps", save_steps=4, ddp_backend="gloo")
+    run.train()
+    layers = [] if callback is None or callback.probe is None else callback.probe.estimates.layers
+    return layers, [p.detach() for p in run.model.parameters()], run.args.world_size
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("distribute", ["auto", "layers"])
+def test_of_two_processes_the_first_records_or_both_do(distribute: str, tmp_path: Path) -> None:
+    plain = in_ranks(in_two, tmp_path / "plain", {})
+    watched = in_ranks(in_two, tmp_path, {"distribute": distribute})
+    for (layers, weights, size), (_, bare, _), rank in zip(watched, plain, (0, 1), strict=True):
+        assert size == 2
+        assert bool(layers) == (rank == 0 or distribute == "layers")
+        assert same(weights, bare)
+    (folder,) = (tmp_path / "out" / "ibprobe").iterdir()
+    records = load_run(folder)
+    assert records.layers == ["bert.encoder.layer.0", "bert.encoder.layer.1", "classifier"]
+    assert records.steps[-1] == 8
+    files = {path.name for path in (tmp_path / "out" / "checkpoint-4").glob("ibprobe*")}
+    assert files == {"ibprobe.pt"} | ({"ibprobe-1.pt"} if distribute == "layers" else set())
+    assert torch.load(tmp_path / "out" / "checkpoint-4" / "ibprobe.pt", weights_only=True)["rank"] == 0
 
 
 def test_outlier_units_of_the_residual_stream_are_told_with_the_noise_to_use(

@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from helpers import hook_tables
-from lightning.pytorch import Callback, Trainer
+from helpers import hook_tables, same
+from lightning.pytorch import Callback, seed_everything
+from lightning.pytorch.loggers import CSVLogger
 from lightning_runs import Lit, callback, fit, loader, probe_of, told, trainer
 from torch import Tensor
 
@@ -104,15 +106,22 @@ def test_without_the_reports_packages_one_line_says_what_to_install(
     assert not (probe.run_dir / "report.html").exists()
 
 
-def test_in_several_processes_it_only_says_so(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(Trainer, "world_size", 2)
-    watching = callback()
-    watching.on_fit_start(trainer(watching), Lit())
-    assert watching.probe is None
-    assert watching.state_dict() == {}
-    assert ["several processes" in text for text in told(caplog)] == [True]
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of Lightning and torch about processes on a CPU
+@pytest.mark.parametrize("distribute", ["auto", "layers"])
+def test_of_two_processes_the_first_records_or_both_do(distribute: str, tmp_path: Path) -> None:
+    options = {"strategy": "ddp_fork", "devices": 2, "logger": CSVLogger(str(tmp_path))}
+    models = [Lit(), Lit()]
+    models[1].load_state_dict(models[0].state_dict())
+    watching = callback(distribute=distribute, sinks="auto", run_dir=tmp_path / "run")
+    for model, callbacks in zip(models, ([], [watching]), strict=True):
+        seed_everything(0)
+        trainer(*callbacks, **options).fit(model, loader(), loader(shuffle=False, n=32))
+    assert same(models[0].state_dict(), models[1].state_dict())
+    records = load_run(tmp_path / "run")
+    assert records.layers == ["2", "4"]
+    assert records.steps[-1] == 12
+    assert {e.rank for e in records} == ({0, 1} if distribute == "layers" else {0})
 
 
 def test_without_lightning_the_import_says_what_to_install() -> None:

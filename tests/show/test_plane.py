@@ -143,3 +143,27 @@ def test_of_many_layers_only_the_last_points_have_whiskers():
     # Four steps between five snapshots, two whiskers at the last, and two ceilings at most.
     assert len(both) <= 20 * 4
     assert 2 * 20 <= len(drawn) - 20 * 4 <= 2 * 20 + 2
+
+
+def with_rate(step: int, nats: float, rate: float) -> list[Estimate]:
+    """A code's bracket, what it tells, and its rate."""
+    own = {"noise": "own", "sigma": 1.0, "flags": frozenset[str]()}
+    ends = {"ci_low": 0.0, "ci_high": rate + 0.2, "bracket_low": None, "bracket_high": rate}
+    bound = estimate(step=step, nats=rate, estimator="rate", bound="upper end", headline=False, **ends, **own)
+    told = interval("I_TY", 0.9, 1.1, step=step, **own)
+    return [estimate(step=step, nats=nats, bracket_low=nats, bracket_high=nats, **own), told, bound]
+
+
+def test_the_rate_of_a_code_is_a_tick_at_the_end_of_a_dotted_line_from_its_last_point():
+    spec = plane(one_panel(*with_rate(0, 2.0, 6.5), *with_rate(9, 3.0, 5.0)))
+    assert spec["title"]["subtitle"].endswith("dotted: up to the rate, an upper bound")
+    [dotted] = [m for m in marks(spec, "rule") if m.get("strokeDash") == [1, 3]]
+    ends = sorted((dotted["x"], dotted["x2"]))
+    assert ends == pytest.approx([coordinate(spec, "x", value) for value in (3.0, 5.0)])
+    [tick] = marks(spec, "rect")
+    assert tick["x"] + tick["width"] / 2 == pytest.approx(coordinate(spec, "x", 5.0), abs=1)
+
+
+def test_a_plane_without_codes_has_no_mark_for_rates(run):
+    assert not [m for m in marks(run, "rule") if m.get("strokeDash") == [1, 3]]
+    assert "rate" not in run["title"]["subtitle"]

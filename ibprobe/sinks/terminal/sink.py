@@ -53,13 +53,13 @@ class TerminalSink:
         return TerminalScreen(self._console, self._picture, header) if live and self._console.is_interactive else None
 
     def open(self, meta: Mapping[str, Any]) -> None:
-        """Start the live display."""
+        """Start the live display; ``meta`` of the run is not shown."""
         if self._screen:
             with _bars_aside(self._console):
                 self._screen.start()
 
     def write(self, estimates: Sequence[Estimate], events: Sequence[Event]) -> None:
-        """Take new values in; a snapshot comes in several parts."""
+        """Take new ``estimates`` and ``events`` in; a snapshot comes in several parts."""
         step = step_of(estimates, events)
         if step is None:
             return
@@ -71,7 +71,7 @@ class TerminalSink:
             self._screen.draw()
 
     def alert(self, alert: Alert) -> None:
-        """Note an alert under the table; the probe logs it, and printing it here would say it twice."""
+        """Note an ``alert`` under the table; the probe logs it, and printing it here would say it twice."""
         self._values.alerts.append(alert)
         if self._screen:
             self._screen.draw()
@@ -83,7 +83,7 @@ class TerminalSink:
             self._screen.tick()
 
     def close(self, summary: str) -> None:
-        """Leave the last table standing, with the summary under it."""
+        """Leave the last table standing, with the ``summary`` under it."""
         self._tell()
         with _bars_aside(self._console):
             if self._screen:

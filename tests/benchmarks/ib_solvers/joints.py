@@ -12,6 +12,7 @@ SIZES = ((64, 2), (64, 10), (256, 2), (256, 10), (1024, 2), (1024, 10))
 BETAS = np.linspace(0.01, 20, 50)
 _EVERY = 7
 _STEPS, _STILL = 20_000, 1e-13
+_GRID = 20_001
 
 
 def random_joint(n: int, k: int) -> Array:
@@ -25,6 +26,28 @@ def converged(p: Array, betas: Array) -> tuple[Array, Array]:
     """I(X;T) − β I(T;Y) of our solver at a thousandth of its tolerance, and how far that may be from the minimum."""
     curve = ib_curve(p, betas, tol=1e-9)
     return curve.objective, curve.gap
+
+
+def proved(p: Array, betas: Array) -> Array:
+    """For two labels, what I(X;T) − β I(T;Y) of no encoder is below, at each β.
+
+    The bound of Lindsay (1983), see ``ibprobe.bottleneck.certificate``, with its maximum over the simplex taken over a
+    grid of all of it, where the solver climbs from where it is: a place that the search misses would show.
+    """
+    p_x = p.sum(1)
+    rows = p / p_x[:, None]
+    own = (rows * np.log(rows)).sum(1)
+    told = float((p * np.log(rows / p.sum(0))).sum())
+    ones = np.linspace(0, 1, _GRID)[1:-1]
+    grid = np.log(np.stack([ones, 1 - ones]))
+    curve, found = ib_curve(p, betas, tol=1e-9), []
+    for beta, encoder in zip(curve.beta, curve.encoders, strict=True):
+        joint = encoder @ p
+        weight = joint.sum(1)
+        z = np.exp(-beta * (own[:, None] - rows @ np.log(joint / weight[:, None]).T)) @ weight
+        highest = (np.exp(-beta * (own[:, None] - rows @ grid)).T @ (p_x / z)).max()
+        found.append(-p_x @ np.log(z) - np.log(highest) - beta * told)
+    return np.array(found)
 
 
 def annealed(p: Array) -> list[tuple[float, float]]:
