@@ -83,11 +83,6 @@ class Page:
         """Tables, each under its heading."""
         self.sections += [Placed(table.heading, table.text, table=table) for table in tables]
 
-    @property
-    def tables(self) -> list[Table]:
-        """All tables."""
-        return [section.table for section in self.sections if section.table]
-
     def _add(self, spec: Spec, panel: Panel | None, steps: Sequence[int] | None = None) -> str:
         """Keep a chart without its points, which all charts of a panel share."""
         name = f"chart{len(self._charts)}"

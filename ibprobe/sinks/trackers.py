@@ -10,10 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from ibprobe.errors import MissingExtra
+from ibprobe.errors import BadInput, MissingExtra
 from ibprobe.record.records import Estimate, Event, Records
 from ibprobe.record.rundir import plain
 from ibprobe.show.page import plane_html
+from ibprobe.show.pictures import pictures, rendered
+from ibprobe.show.theme import themed
 from ibprobe.sinks.outbox import Outbox
 from ibprobe.sinks.wandb import MAX_LAYERS
 from ibprobe.sinks.wandb_keys import FINAL_STEP, LayerKeys, metrics_of, summary_of
@@ -134,3 +136,13 @@ def as_page(records: Records) -> str | None:
         return plane_html(records)
     except MissingExtra:
         return None
+
+
+def planes_as_png(records: Records) -> dict[str, bytes]:
+    """The planes as pictures by split; none where there is none, or without the packages of the ``report`` extra."""
+    try:
+        drawn = pictures([("", records)])
+        planes = {name.removeprefix("plane-"): spec for name, spec in drawn.items() if name.startswith("plane-")}
+        return {name: rendered(themed(spec), "png") for name, spec in planes.items()}
+    except (BadInput, MissingExtra):
+        return {}

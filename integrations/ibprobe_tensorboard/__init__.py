@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
@@ -10,14 +11,15 @@ from typing import Any
 
 from ibprobe import MissingExtra, Records, hookimpl
 from ibprobe.hookspecs import SinkPlugin
-from ibprobe.sinks.trackers import Numbers, TrackerSink
+from ibprobe.sinks.trackers import Numbers, TrackerSink, planes_as_png
 
 __all__ = ["TensorBoardSink"]
 
 
 class TensorBoardSink(TrackerSink):
-    """Scalars under W&B's keys, at the training step, in an event file; flags and views as text.
+    """Scalars under W&B's keys, at the training step, in an event file.
 
+    Flags and views are text, and the planes images at the end.
     The writer's queue is short and waits for the disk, so a thread of its own fills it.
 
     Args:
@@ -57,9 +59,19 @@ class TensorBoardSink(TrackerSink):
             self._writer.add_text(key, text, step)
 
     def _end(self, records: Records) -> None:
+        for name, picture in planes_as_png(records).items():
+            self._writer.add_image(f"ib/plane/{name}", _pixels(picture), records.steps[-1], dataformats="HWC")
         self._writer.flush()
         if self._own:
             self._writer.close()
+
+
+def _pixels(picture: bytes) -> Any:
+    """Height × width × 3 of a PNG, by packages that TensorBoard brings."""
+    import numpy as np
+    from PIL import Image
+
+    return np.asarray(Image.open(io.BytesIO(picture)).convert("RGB"))
 
 
 @hookimpl

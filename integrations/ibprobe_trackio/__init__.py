@@ -8,14 +8,15 @@ from typing import Any
 
 from ibprobe import BadInput, MissingExtra, Records, hookimpl
 from ibprobe.hookspecs import SinkPlugin
-from ibprobe.sinks.trackers import Numbers, TrackerSink
+from ibprobe.sinks.trackers import Numbers, TrackerSink, as_page
 
 __all__ = ["TrackioSink"]
 
 
 class TrackioSink(TrackerSink):
-    """Rows under W&B's keys, at the training step; flags and views beside them, settings in the run's config.
+    """Rows under W&B's keys, at the training step, with flags and views.
 
+    Settings are in the run's config, and the plane is in the last row.
     trackio queues what it is given and sends it from a thread of its own, so no call waits.
 
     Args:
@@ -43,14 +44,21 @@ class TrackioSink(TrackerSink):
         self._run.config["ibprobe"] = dict(meta)
 
     def _put(self, step: int, numbers: Numbers, texts: Mapping[str, str]) -> None:
-        # A row without a step of its own gets the one after the largest so far: ours must not move the user's.
-        before = getattr(self._run, "_next_step", None)
-        self._run.log({**numbers, **texts}, step=step)
-        if before is not None:
-            self._run._next_step = before
+        self._log({**numbers, **texts}, step)
 
     def _end(self, records: Records) -> None:
-        """Nothing is to be done: the user's ``finish()`` waits for what is queued."""
+        # The user's finish() waits for what is queued.
+        if records and (page := as_page(records)):
+            from trackio import Html
+
+            self._log({"ib/plane_html": Html(page, inject=False)}, records.steps[-1])
+
+    def _log(self, row: dict[str, Any], step: int) -> None:
+        # A row without a step of its own gets the one after the largest so far: ours must not move the user's.
+        before = getattr(self._run, "_next_step", None)
+        self._run.log(row, step=step)
+        if before is not None:
+            self._run._next_step = before
 
 
 @hookimpl

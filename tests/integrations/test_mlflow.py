@@ -84,6 +84,16 @@ def test_flags_are_tags(client: Any) -> None:
     assert tags == {"ib_detail/I_XT/channel/train/fc1/flags": "few_rows"}
 
 
+def test_a_run_that_was_ended_first_still_takes_what_is_left(client: Any) -> None:
+    with mlflow.start_run() as run:
+        sink = MlflowSink()
+        sink.open({})
+        sink.write([estimate(step=0)], [])
+    sink.write([estimate(step=9)], [])
+    sink.close("")
+    assert scalars(client, run.info.run_id)["ib_I_XT/fc1"] == [(0, 5.25), (9, 5.25)]
+
+
 @pytest.mark.slow
 def test_it_keeps_what_every_sink_promises(client: Any) -> None:
     with mlflow.start_run() as run:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from ibprobe_tensorboard import TensorBoardSink
 from integrations.trackers import Scalars, assert_same, expected, own_entry, watched
-from record_factory import INF, estimate
+from record_factory import INF, estimate, interval
 from torch.utils.tensorboard import SummaryWriter
 
 from ibprobe import MissingExtra
@@ -22,6 +22,13 @@ from ibprobe.plugins import Plugins
 from ibprobe.testing import check_sink
 
 accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+
+
+@pytest.fixture(autouse=True)
+def quick_planes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures take a second to draw; one test is about them."""
+    if "planes" not in request.node.name:
+        monkeypatch.setattr("ibprobe_tensorboard.planes_as_png", lambda records: {})
 
 
 class Read:
@@ -51,6 +58,19 @@ def test_every_number_is_at_its_training_step_and_the_users_stay(tmp_path: Path)
     assert found.pop("loss") == [(7, 0.5), (8, 0.25)]
     assert_same(found, expected(records), exact=False)
     assert {f"ib_I_XT/{layer}" for layer in records.layers} <= set(found)
+
+
+def test_the_planes_are_images_at_the_last_step(tmp_path: Path) -> None:
+    sink = TensorBoardSink(tmp_path)
+    sink.open({})
+    for step in (0, 5):
+        for split in ("train", "held_out"):
+            sink.write([estimate(step=step, split=split), interval("I_TY", 0.4, 0.6, step=step, split=split)], [])
+    sink.close("")
+    read = Read(tmp_path)
+    assert set(read.events.Tags()["images"]) == {"ib/plane/1-train", "ib/plane/2-held_out"}
+    [image] = read.events.Images("ib/plane/1-train")
+    assert (image.step, image.width > 500) == (5, True)
 
 
 def test_flags_and_views_are_text_where_they_change(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -32,6 +33,12 @@ def begin(trackio: Any, request: pytest.FixtureRequest) -> Iterator[Callable[[],
     project = request.node.name.replace("_", "-")[:40]
     yield lambda: trackio.init(project=project, name="run", auto_log_cpu=False, auto_log_gpu=False, embed=False)
     trackio.finish()
+
+
+@pytest.fixture(autouse=True)
+def quick_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page takes two seconds to make; here it is about where it goes."""
+    monkeypatch.setattr("ibprobe.sinks.trackers.plane_html", lambda records: f"<p>{len(records)} estimates</p>")
 
 
 def rows(run: Any) -> list[dict[str, Any]]:
@@ -90,6 +97,30 @@ def test_settings_flags_and_infinite_ends_come_back(begin: Callable[[], Any], tr
     assert (row[f"{key}/flags"], row[f"{key}/bracket_high"]) == ("at_ceiling,few_rows", INF)
     [stored] = list(trackio.Api().runs(run.project))
     assert stored.config["ibprobe"] == {"noise": "relative", "limit": "Infinity"}
+
+
+def test_a_run_that_was_finished_first_still_takes_what_is_left(begin: Callable[[], Any]) -> None:
+    run = begin()
+    sink = TrackioSink(run)
+    sink.open({})
+    sink.write([estimate(step=0)], [])
+    run.finish()
+    sink.write([estimate(step=9)], [])
+    sink.close("")
+    assert scalars(rows(run))["ib_I_XT/fc1"] == [(0, 5.25), (9, 5.25)]
+
+
+def test_the_plane_is_in_the_last_row(begin: Callable[[], Any]) -> None:
+    run = begin()
+    sink = TrackioSink(run)
+    sink.open({})
+    for step in (0, 8):
+        sink.write([estimate(step=step)], [])
+    sink.close("")
+    [row] = [row for row in rows(run) if "ib/plane_html" in row]
+    assert row["step"] == 8
+    [page] = Path(os.environ["TRACKIO_DIR"]).rglob(row["ib/plane_html"]["file_path"])
+    assert page.read_text(encoding="utf-8") == "<p>2 estimates</p>"
 
 
 def test_it_keeps_what_every_sink_promises(begin: Callable[[], Any]) -> None:

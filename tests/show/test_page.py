@@ -139,7 +139,7 @@ def test_a_page_that_cannot_be_written_says_so(tmp_path: Path, monkeypatch: pyte
 
 def tables(*estimates: Estimate, runs: int = 1) -> dict[str, Any]:
     named = [(f"run{i}", Records(estimates, (), {"config": {"lr": i}})) for i in range(runs)]
-    return {table.id: table for table in page_of(named).tables}
+    return {s.table.id: s.table for s in page_of(named).sections if s.table}
 
 
 def test_final_values_at_several_sizes_of_noise_say_of_which():
