@@ -44,9 +44,8 @@ def train(begin: int, end: int) -> IBProbe:
     if begin:
         accelerator.load_state(args.state)  # before `with probe:`
     with probe:
-        for batch in torch.arange(64 * begin, 64 * end).split(64)[
-            accelerator.process_index :: accelerator.num_processes
-        ]:
+        steps = torch.arange(64 * begin, 64 * end).split(64)
+        for batch in steps[accelerator.process_index :: accelerator.num_processes]:
             optimizer.zero_grad()
             accelerator.backward(criterion(model(x[batch % 8192]), y[batch % 8192]))
             optimizer.step()
@@ -56,7 +55,6 @@ def train(begin: int, end: int) -> IBProbe:
 
 
 first, later = train(0, args.steps // 2), train(args.steps // 2, args.steps)
-steps = later.estimates.steps
-if steps:  # of several processes, the first one has records
+if steps := later.estimates.steps:  # of several processes, the first one has records
     same = "the same run" if later.estimates.meta["run"] == first.estimates.meta["run"] else "another run"
     print(f"resumed: {same}, measured at steps {steps[0]} to {steps[-1]}; records in {later.run_dir}")

@@ -233,6 +233,23 @@ def test_what_no_process_can_do_is_refused() -> None:
         assert older.startswith("FullyShardedDataParallel is replayed by no process")
 
 
+def too_early(rank: int, folder: Path) -> list[str]:
+    model, loss = net(), nn.CrossEntropyLoss()
+    probe = quiet_probe(model, loss=loss, every=4, run_dir=folder / "run")
+    sharded(model)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with probe:
+        for batch in batches(256, 16)[rank::2]:
+            train(model, [batch], loss, optimizer)
+            probe.step()
+    return [e.why for e in probe.estimates.events if e.kind == "disarmed"]
+
+
+def test_a_model_that_is_sharded_after_the_probe_was_made_is_not_run_alone(tmp_path: Path) -> None:
+    (told,), _ = in_ranks(too_early, tmp_path)
+    assert "make the probe of the sharded model" in told
+
+
 def mixed(rank: int, folder: Path) -> list[str]:
     """Activations come in the precision that the model computes in."""
     from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
