@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import batches, quiet_probe, train
+from helpers import MemorySink, batches, quiet_probe, train
 from ranks import in_ranks
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
@@ -34,6 +34,21 @@ def both_measure(rank: int, folder: Path, options: dict[str, Any]) -> list[str]:
         train_on(rank)
         probe.log(loss=float(rank))
     return [str(e) for e in probe.estimates]
+
+
+def telling(rank: int, folder: Path, distribute: str) -> int:
+    sink = MemorySink()
+    probe, train_on = probed(folder, sinks=[sink], distribute=distribute)
+    with probe:
+        train_on(rank)
+    return len(sink.estimates) + len(sink.summaries)
+
+
+@pytest.mark.parametrize("distribute", ["auto", "layers"])
+def test_only_the_first_process_has_sinks(distribute: str, tmp_path: Path) -> None:
+    first, second = in_ranks(telling, tmp_path, distribute)
+    assert first > 1
+    assert not second
 
 
 def test_each_process_measures_its_layers_and_the_run_reads_as_one(tmp_path: Path) -> None:
