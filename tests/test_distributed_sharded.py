@@ -63,6 +63,17 @@ def test_values_are_those_of_the_same_model_in_one_piece(tmp_path: Path) -> None
     assert load_run(tmp_path / "run").meta["distribute"] == "together"
 
 
+def finished(rank: int, data: Any) -> list[str]:
+    return [str(e) for e in measure(sharded(net()), data, rows=64, estimator="channel")]
+
+
+def test_a_finished_model_is_measured_by_all_at_once(tmp_path: Path) -> None:
+    data = (torch.randn(128, 4), torch.randint(2, (128,)))
+    first, second = in_ranks(finished, data)
+    torch.manual_seed(0)
+    assert first == second == [str(e) for e in measure(net(), data, rows=64, estimator="channel")]
+
+
 def written_to(rank: int, folder: Path | None) -> list[Tensor]:
     """Weights are changed by hand after the optimizer's step, as by clipping, before the next forward pass."""
     run = Run(rank, folder)
