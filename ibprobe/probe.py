@@ -20,7 +20,7 @@ from ibprobe.capture.modes import make_source
 from ibprobe.capture.passes import Draws
 from ibprobe.capture.replay import device_of
 from ibprobe.capture.sharded import class_name
-from ibprobe.capture.views import Views, named
+from ibprobe.capture.views import Views, check_view, named
 from ibprobe.capture.watch import Watch
 from ibprobe.checkpoint import check_options, versions
 from ibprobe.doctor import Diagnosis, diagnosis
@@ -117,6 +117,7 @@ class IBProbe:
         draws, core, whole = Draws(passes, train_mode, seed), unwrap(model), target == "probe_set"
         beside, channel = beside_brackets(estimator), Channel(noise, sigma, seed, target=target)
         found, device, team = select_layers(core, layers), device_of(core), Team(core, distribute, mode)
+        check_view(view, found)
         meta = {
             **versions(), "run": uuid4().hex, "model": class_name(core), "layers": list(found), "mode": mode,
             "rows": rows, "noise": noise, "sigma": sigma, "draws": channel.draws, "target": target, "seed": seed,

@@ -117,7 +117,15 @@ class Team:
 
         Args:
             check: whether the first process may write; what it raises ends the others' waiting, too.
+
+        Raises:
+            BadInput: the processes are not those that the probe was made in.
         """
+        if Ranks.here() != self.ranks:
+            raise BadInput(
+                f"the probe was made when this was {self.ranks}, and now it is {Ranks.here()}: make it after "
+                "torch.distributed.init_process_group()"
+            )
         if self._board is not None:
             self._board.open()
         if self.first:
