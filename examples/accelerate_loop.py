@@ -1,7 +1,6 @@
-"""Accelerate: a loop that is stopped and resumed goes on with the same records, and its tracker gets the values."""
+"""Accelerate, in one process or more: a loop that is resumed goes on with the same records; its tracker gets them."""
 
 import argparse
-import tempfile
 from typing import Any
 
 import torch
@@ -14,6 +13,7 @@ from ibprobe import IBProbe
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--steps", type=int, default=200)
 parser.add_argument("--run-dir", default=None)
+parser.add_argument("--state", default="runs/accelerate-state", help="where checkpoints go")
 args = parser.parse_args()
 
 x = torch.randn(8192, 20, generator=torch.Generator().manual_seed(0))
@@ -30,7 +30,7 @@ class Printing(GeneralTracker):
         print(f"step {step}:", ", ".join(f"{name} {value:.2f}" for name, value in values.items()))
 
 
-def train(begin: int, end: int, folder: str) -> IBProbe:
+def train(begin: int, end: int) -> IBProbe:
     accelerator = Accelerator(cpu=True, log_with=Printing())
     accelerator.init_trackers("ibprobe")
     model, criterion = nn.Sequential(nn.Linear(20, 32), nn.ReLU(), nn.Linear(32, 4)), nn.CrossEntropyLoss()
@@ -42,19 +42,19 @@ def train(begin: int, end: int, folder: str) -> IBProbe:
     model, optimizer = accelerator.prepare(model, optimizer)
     accelerator.register_for_checkpointing(probe)
     if begin:
-        accelerator.load_state(folder)  # before `with probe:`
+        accelerator.load_state(args.state)  # before `with probe:`
     with probe:
-        for batch in torch.arange(64 * begin, 64 * end).split(64):
+        steps = torch.arange(64 * begin, 64 * end).split(64)
+        for batch in steps[accelerator.process_index :: accelerator.num_processes]:
             optimizer.zero_grad()
             accelerator.backward(criterion(model(x[batch % 8192]), y[batch % 8192]))
             optimizer.step()
-        accelerator.save_state(folder)
+        accelerator.save_state(args.state)
+        accelerator.wait_for_everyone()
     return probe
 
 
-with tempfile.TemporaryDirectory() as folder:
-    first = train(0, args.steps // 2, folder)
-    later = train(args.steps // 2, args.steps, folder)
-steps = later.estimates.steps
-same = "the same run" if later.estimates.meta["run"] == first.estimates.meta["run"] else "another run"
-print(f"resumed: {same}, measured at steps {steps[0]} to {steps[-1]}; records in {later.run_dir}")
+first, later = train(0, args.steps // 2), train(args.steps // 2, args.steps)
+if steps := later.estimates.steps:  # of several processes, the first one has records
+    same = "the same run" if later.estimates.meta["run"] == first.estimates.meta["run"] else "another run"
+    print(f"resumed: {same}, measured at steps {steps[0]} to {steps[-1]}; records in {later.run_dir}")

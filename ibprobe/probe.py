@@ -20,7 +20,7 @@ from ibprobe.capture.modes import make_source
 from ibprobe.capture.passes import Draws
 from ibprobe.capture.replay import device_of
 from ibprobe.capture.sharded import class_name
-from ibprobe.capture.views import ViewSpec, named
+from ibprobe.capture.views import ViewSpec, check_view, named
 from ibprobe.capture.watch import Watch
 from ibprobe.checkpoint import check_options, versions
 from ibprobe.doctor import Diagnosis, diagnosis
@@ -117,6 +117,7 @@ class IBProbe:
         plugins, channel = Plugins(), Channel(noise, sigma, seed, target=target)
         beside, views = plugins.beside_brackets(estimator), plugins.views(view)
         found, device, team = select_layers(core, layers), device_of(core), Team(core, distribute, mode)
+        check_view(views, found)
         meta = {
             **versions(), "run": uuid4().hex, "model": class_name(core), "layers": list(found), "mode": mode,
             "rows": rows, "noise": noise, "sigma": sigma, "draws": channel.draws, "target": target, "seed": seed,

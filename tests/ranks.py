@@ -66,6 +66,7 @@ def _member(rank: int, size: int, folder: str, work: Callable[..., Any], args: t
     torch.manual_seed(0)
     try:
         torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=size)
+        torch.distributed.barrier()  # nobody leaves while others are still connecting
         torch.save(work(rank, *args), Path(folder, f"{rank}.part"))
         Path(folder, f"{rank}.part").rename(Path(folder, f"{rank}.pt"))
         if torch.distributed.is_initialized():

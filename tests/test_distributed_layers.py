@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import batches, quiet_probe, train
+from helpers import MemorySink, batches, quiet_probe, train
 from ranks import in_ranks
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
@@ -36,6 +36,21 @@ def both_measure(rank: int, folder: Path, options: dict[str, Any]) -> list[str]:
     return [str(e) for e in probe.estimates]
 
 
+def telling(rank: int, folder: Path, distribute: str) -> int:
+    sink = MemorySink()
+    probe, train_on = probed(folder, sinks=[sink], distribute=distribute)
+    with probe:
+        train_on(rank)
+    return len(sink.estimates) + len(sink.summaries)
+
+
+@pytest.mark.parametrize("distribute", ["auto", "layers"])
+def test_only_the_first_process_has_sinks(distribute: str, tmp_path: Path) -> None:
+    first, second = in_ranks(telling, tmp_path, distribute)
+    assert first > 1
+    assert not second
+
+
 def test_each_process_measures_its_layers_and_the_run_reads_as_one(tmp_path: Path) -> None:
     x, y = torch.randn(128, 4), torch.randint(2, (128,))
     own = in_ranks(both_measure, tmp_path, {"probe_set": (x, y)})
@@ -47,6 +62,9 @@ def test_each_process_measures_its_layers_and_the_run_reads_as_one(tmp_path: Pat
     assert {e.layer: e.rank for e in records} == {"0": 0, "1": 1, "2": 0, "3": 1, "4": 0}
     assert [dict(entry.values) for entry in records.logged] == [{"loss": 0.0}]
     assert not [e for e in records.events if e.kind == "note"]
+    costs = [e.why for e in records.events if e.kind == "cost"]
+    assert costs[0].startswith("rank 1: measured")
+    assert costs[1].startswith("measured")
 
 
 def test_values_are_those_of_one_process_that_measures_all(tmp_path: Path) -> None:
@@ -106,6 +124,39 @@ def test_a_resumed_run_goes_on_in_every_file(own_state: bool, tmp_path: Path) ->
     assert records.layers == LAYERS
     anew = [e for e in records.events if "no state of its own" in e.why]
     assert len(anew) == (not own_state)
+
+
+def more_ranks_than_layers(rank: int, folder: Path) -> list[str]:
+    model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 2))
+    given = {
+        "view": {"2": "flatten"},
+        "distribute": "layers",
+        "run_dir": folder / "run",
+        "probe_set": torch.randn(64, 4),
+    }
+    with quiet_probe(model, ["2"], **given) as probe:
+        probe.measure()
+    return [str(e) for e in probe.estimates.events if e.kind == "disarmed"]
+
+
+def test_a_process_without_a_layer_has_an_empty_file(tmp_path: Path) -> None:
+    assert in_ranks(more_ranks_than_layers, tmp_path) == [[], []]
+    assert load_run(tmp_path / "run").layers == ["2"]
+    assert not (tmp_path / "run" / "records.rank1.jsonl").read_text()
+
+
+def formed_later(rank: int, folder: Path) -> str:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.distributed, "is_initialized", lambda: False)
+        probe = quiet_probe(nn.Linear(4, 2), run_dir=folder)
+    with pytest.raises(BadInput) as error:
+        probe.attach()
+    return str(error.value)
+
+
+def test_a_group_that_forms_after_the_probe_was_made_is_said(tmp_path: Path) -> None:
+    for rank, said in enumerate(in_ranks(formed_later, tmp_path)):
+        assert said.startswith(f"the probe was made when this was rank 0 of 1, and now it is rank {rank} of 2")
 
 
 def before_there_is_a_group(rank: int, folder: Path) -> str:

@@ -63,6 +63,17 @@ def test_values_are_those_of_the_same_model_in_one_piece(tmp_path: Path) -> None
     assert load_run(tmp_path / "run").meta["distribute"] == "together"
 
 
+def finished(rank: int, data: Any) -> list[str]:
+    return [str(e) for e in measure(sharded(net()), data, rows=64, estimator="channel")]
+
+
+def test_a_finished_model_is_measured_by_all_at_once(tmp_path: Path) -> None:
+    data = (torch.randn(128, 4), torch.randint(2, (128,)))
+    first, second = in_ranks(finished, data)
+    torch.manual_seed(0)
+    assert first == second == [str(e) for e in measure(net(), data, rows=64, estimator="channel")]
+
+
 def written_to(rank: int, folder: Path | None) -> list[Tensor]:
     """Weights are changed by hand after the optimizer's step, as by clipping, before the next forward pass."""
     run = Run(rank, folder)
@@ -231,6 +242,23 @@ def test_what_no_process_can_do_is_refused() -> None:
     for layers, older in in_ranks(refused):
         assert layers.startswith("a sharded model is run by all processes at once")
         assert older.startswith("FullyShardedDataParallel is replayed by no process")
+
+
+def too_early(rank: int, folder: Path) -> list[str]:
+    model, loss = net(), nn.CrossEntropyLoss()
+    probe = quiet_probe(model, loss=loss, every=4, run_dir=folder / "run")
+    sharded(model)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with probe:
+        for batch in batches(256, 16)[rank::2]:
+            train(model, [batch], loss, optimizer)
+            probe.step()
+    return [e.why for e in probe.estimates.events if e.kind == "disarmed"]
+
+
+def test_a_model_that_is_sharded_after_the_probe_was_made_is_not_run_alone(tmp_path: Path) -> None:
+    (told,), _ = in_ranks(too_early, tmp_path)
+    assert "make the probe of the sharded model" in told
 
 
 def mixed(rank: int, folder: Path) -> list[str]:

@@ -68,6 +68,15 @@ def test_a_loop_with_accelerate_goes_on_with_its_records(tmp_path: Path) -> None
 
 
 @pytest.mark.slow
+def test_so_does_one_that_accelerate_launches_in_two_processes(tmp_path: Path) -> None:
+    # On a CPU, --cpu would need MPI; the example itself asks for the CPU.
+    launched = "-m accelerate.commands.launch --multi_gpu --num_processes 2 --num_machines 1 --mixed_precision no"
+    under = (*launched.split(), "--dynamo_backend", "no")
+    line = last_line("accelerate_loop.py", "--steps", 120, "--run-dir", tmp_path / "run", under=under)
+    assert line == f"resumed: the same run, measured at steps 16 to 60; records in {tmp_path / 'run'}"
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("how", "by"), [((), "0"), (("--shard",), "0"), (("--layers",), "0+1")])
 def test_two_processes_of_torchrun_leave_one_run(how: tuple[str, ...], by: str, tmp_path: Path) -> None:
     line = last_line("ddp.py", "--epochs", 2, "--run-dir", tmp_path / "run", *how, under=TORCHRUN)

@@ -9,6 +9,8 @@ from typing import Any, Protocol, runtime_checkable
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from ibprobe.capture.sharded import is_sharded
+
 _COLLECTIVE = ("c10d", "_c10d_functional", "_c10d_functional_autograd")
 """Name spaces of the operators that wait for other processes."""
 
@@ -42,6 +44,8 @@ class Alone:
 
     def forward(self, model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """One pass."""
+        if self._others and is_sharded(model):
+            raise RuntimeError("it was sharded after the probe was made: make the probe of the sharded model")
         model(*args, **kwargs)
 
 

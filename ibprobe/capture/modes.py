@@ -13,7 +13,7 @@ from ibprobe.capture.passes import Draws
 from ibprobe.capture.sources import ReplaySource, Source
 from ibprobe.capture.stream import StreamSource
 from ibprobe.capture.tokens import token_view
-from ibprobe.capture.views import Views, check_view
+from ibprobe.capture.views import Views
 from ibprobe.errors import BadInput
 
 
@@ -45,7 +45,6 @@ def make_source(
     Raises:
         BadInput: settings that do not go together, or a probe set that is no data.
     """
-    check_view(view, layers)
     if mode == "stream" and token_view(view) is not None:
         raise BadInput(
             f'view={token_view(view)!r} belongs to mode="replay": labels say which tokens count, and '

@@ -78,6 +78,8 @@ class RowSet:
     span: tuple[int, int]
     sightings: tuple[Sighting, ...] = ()
     """One a layer that was asked for, or a call of it."""
+    clustered: bool = False
+    """The rows were handed out in groups that are alike, and not drawn at random."""
 
     @property
     def silent(self) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from ibprobe.capture.buffer import RowBuffer
 from ibprobe.capture.company import Alone, Company
 from ibprobe.capture.data import distinct_batches
+from ibprobe.capture.lengths import bucketed
 from ibprobe.capture.passes import Draws
 from ibprobe.capture.replay import Known, replay
 from ibprobe.capture.rows import ROWS_BYTES, Batch, RowSet, Sighting
@@ -151,7 +153,7 @@ class ReplaySource:
 
     def _replay(self, model: nn.Module, step: int, split: str, splits: int) -> RowSet:
         batches, gone = self._splits.get(split) or (self._buffer.measurable(), 0)
-        return replay(
+        rows = replay(
             model,
             {name: model if m is None else m for name, m in self._layers.items()},
             batches,
@@ -165,6 +167,7 @@ class ReplaySource:
             room=ROWS_BYTES // splits,
             company=self._company,
         )
+        return replace(rows, clustered=not self._splits and bucketed(batches))
 
     def copying(self) -> float:
         """Nothing is copied there."""

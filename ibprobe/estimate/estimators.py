@@ -123,6 +123,7 @@ class LayerEstimator:
             split=rows.split,
             mode=rows.mode,
             headline=self._is_headline(e, rows),
+            flags=e.flags | (frozenset({"clustered_rows"}) if rows.clustered else frozenset()),
         )
 
     def _is_headline(self, e: Estimate, rows: RowSet) -> bool:

@@ -67,6 +67,12 @@ FLAGS: dict[str, Flag] = {
         "The same input twice would void the upper end of the bracket.",
         "Nothing to do if dropped_rows is small; else give the probe distinct rows.",
     ),
+    "clustered_rows": Flag(
+        "Sequences of one batch are alike in length: the rows are of few lengths, and no random sample.",
+        "A sampler that makes batches by length (buckets, group_by_length).",
+        "Pass probe_set= with rows drawn at random; the value is of these lengths and its interval too narrow.",
+        "More than half of the lengths' variance lies between batches; at random, none ± 0.13 for batches of two.",
+    ),
     "nonfinite_rows": Flag(
         "Rows with NaN or infinite activations were left out.",
         "An overflow in the layer, often under half precision, or a diverging run.",

@@ -196,7 +196,8 @@ def load_run(path: str | Path) -> Records:
     """
     folder = Path(path)
     meta, problem = _meta(folder)
-    files = [(name, of_rank(name, rank)) for rank in ranks_in(meta) for name in _FILES]
+    # The first process has the last word on each step.
+    files = [(name, of_rank(name, rank)) for rank in reversed(ranks_in(meta)) for name in _FILES]
     lines = {file: Lines.of(folder / file) for _, file in files}
     found = {name: [line for of, file in files if of == name for line in lines[file].found] for name in _FILES}
     estimates, foreign = _records(Estimate.from_dict, found["records"])

@@ -74,7 +74,9 @@ class Journal:
 
     def keep(self, estimates: Sequence[Estimate] = (), events: Sequence[Event] = ()) -> None:
         """Add to the records, send to the sinks, and alert whoever wants to know."""
-        estimates = estimates if self._rank is None else [replace(e, rank=self._rank) for e in estimates]
+        if self._rank is not None:
+            estimates = [replace(e, rank=self._rank) for e in estimates]
+            events = [replace(e, why=f"rank {self._rank}: {e.why}") for e in events] if self._rank else events
         alerts = self._alerts.new(estimates, events)
         told = [*events, *(a.event for a in alerts if a.flag != "disarmed")]  # that one is an event already
         self._estimates += estimates

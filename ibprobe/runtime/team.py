@@ -42,9 +42,9 @@ class Team:
         BadInput: what cannot be shared so, or a process group that is not there yet.
     """
 
-    def __init__(self, model: nn.Module, distribute: Distribute, mode: str) -> None:
+    def __init__(self, model: nn.Module, distribute: str, mode: str) -> None:
         if distribute not in ("auto", "layers"):
-            raise UnknownName("distribute", str(distribute), ("auto", "layers"))
+            raise UnknownName("distribute", distribute, ("auto", "layers"))
         self.ranks = Ranks.here()
         self._way: _Way = _way(model, distribute, mode) if not self.ranks.alone else "first"
         if self._way != "first" and not joined():
@@ -117,7 +117,15 @@ class Team:
 
         Args:
             check: whether the first process may write; what it raises ends the others' waiting, too.
+
+        Raises:
+            BadInput: the processes are not those that the probe was made in.
         """
+        if Ranks.here() != self.ranks:
+            raise BadInput(
+                f"the probe was made when this was {self.ranks}, and now it is {Ranks.here()}: make it after "
+                "torch.distributed.init_process_group()"
+            )
         if self._board is not None:
             self._board.open()
         if self.first:

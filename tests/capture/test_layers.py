@@ -4,6 +4,7 @@ import pytest
 import torch
 from helpers import unchecked
 from torch import Tensor, nn
+from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper
 
 from ibprobe import BadInput, UnknownName
 from ibprobe.capture.layers import select_layers, unwrap
@@ -166,3 +167,20 @@ def test_compiled_parts_keep_the_names_that_they_had(spec: Any, expected: list[s
     model.layer1[0] = torch.compile(model.layer1[0], backend="eager")
     model.layer2 = torch.compile(model.layer2, backend="eager")
     assert list(select_layers(model, spec)) == expected
+
+
+@pytest.mark.parametrize("spec", ["auto", "blocks.*"])
+def test_checkpointed_parts_keep_the_names_that_they_had(spec: Any) -> None:
+    class Blocks(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.blocks = nn.ModuleList(checkpoint_wrapper(Functional()) for _ in range(2))
+
+    found = select_layers(Blocks(), spec)
+    assert list(found) == ["blocks.0", "blocks.1"]
+    assert all(hasattr(module, "_checkpoint_wrapped_module") for module in found.values())
+
+
+def test_a_module_of_the_user_s_that_is_called_module_keeps_its_name() -> None:
+    outer = nn.ModuleDict({"module": nn.Sequential(nn.Linear(4, 4), nn.ReLU())})
+    assert list(select_layers(outer, "module.*")) == ["module.0", "module.1"]
