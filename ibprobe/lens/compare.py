@@ -32,7 +32,7 @@ class Comparison:
         return {k.layer: e for k, e in self.effects.items() if (k.how, k.split, k.quantity) == (how, split, quantity)}
 
     def judged_by(self, split: str) -> dict[str, Effect]:
-        """What the verdict is of: I(X;T̃) by layer, or all that was kept by name where training measured itself."""
+        """What the verdict on a ``split`` is of: I(X;T̃) by layer, or what was kept where training measured itself."""
         kept = {k.quantity: e for k, e in self.effects.items() if k.how == KEPT}
         return self.select("training", split, "I_XT") or kept
 
