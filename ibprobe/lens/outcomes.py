@@ -58,19 +58,25 @@ def outcome_figure(runs: Sequence[Run], dose: Dose, titles: Mapping[str, str]) -
 
 def _panel(runs: Sequence[Run], dose: Dose, name: str, title: str) -> Spec:
     key, levels = kept_as(name), [text_of(level) for level in dose.levels]
-    x = {"field": "level", "type": "ordinal", "title": dose.factor, "sort": levels, "axis": {"labelAngle": 0}}
+    x = {
+        "field": "level",
+        "type": "ordinal",
+        "title": dose.factor,
+        "sort": levels,
+        "axis": {"labelAngle": 0, "aria": False},
+    }
     seeds = [
         {"level": text_of(run.settings[dose.factor]), "value": run.values[key]}
         for run in runs
         if key in run.values and dose.factor in run.settings and not run.order
     ]
     means = [{"level": at, "value": e.mean, **_ends(e)} for at, e in zip(levels, _means(dose, name), strict=True)]
-    y = {"type": "quantitative", "title": None, "scale": {"zero": False}, "axis": {"tickCount": 4}}
+    y = {"type": "quantitative", "title": None, "scale": {"zero": False}, "axis": {"tickCount": 4, "aria": False}}
     value = {"x": x, "y": {"field": "value", **y}}
     span = {"x": x, "y": {"field": "low", **y}, "y2": {"field": "high"}}
     # Descriptions of each mark would make most of a file.
     mark = {"style": "ink", "aria": False}
-    dot = {**mark, "type": "point", "size": 22, "opacity": 0.5, "style": "muted"}
+    dot = {**mark, "type": "point", "shape": "square", "size": 18, "opacity": 0.5, "style": "muted"}
     return {
         "title": {"text": title, "frame": "group"},
         "width": _PANEL,

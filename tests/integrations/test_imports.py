@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,3 +39,17 @@ def test_only_public_names_of_ibprobe_are_used(folder: Path) -> None:
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_a_module_is_short(folder: Path) -> None:
     assert all(len(path.read_text(encoding="utf-8").splitlines()) < 200 for path in folder.rglob("*.py"))
+
+
+def test_nothing_of_a_provider_is_imported_until_it_is_used() -> None:
+    code = """
+import importlib, sys
+from importlib.util import find_spec
+for host in ("tensorboard", "mlflow", "trackio"):
+    [plugin] = importlib.import_module(f"ibprobe_{host}").ibprobe_sinks()
+    if find_spec(host):
+        plugin.build()
+print({"tensorboard", "mlflow", "trackio", "wandb", "jinja2", "pandas", "PIL"} & set(sys.modules))
+"""
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
