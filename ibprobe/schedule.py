@@ -17,7 +17,7 @@ Every = str | int | Callable[[int], bool]
 _PER_DECADE = 12
 _CRITICS_TO_SNAPSHOT = 20.0
 """What critics cost, in snapshots without them, until they have run once."""
-_SEEN = 0.75
+SEEN = 0.75
 """Part of a budget that is spent; the rest is for what no clock of ours sees: calls of hooks, caches that are cold."""
 
 
@@ -124,7 +124,7 @@ class Budget:
         critics = self._last_cost.get("critics", _CRITICS_TO_SNAPSHOT * snapshot)
         waited = self.waited + (0.0 if self._paying_since is None else self._clock() - self._paying_since)
         cost = (snapshot if kind == "snapshot" else critics) + (0.0 if last else snapshot)
-        return waited + self.beside + cost <= _SEEN * self.share * (self.elapsed - waited)
+        return waited + self.beside + cost <= SEEN * self.share * (self.elapsed - waited)
 
     def paying(self, kind: str) -> Payment:
         """Book how long a piece of work keeps training waiting, whether or not it succeeds; parts of it once only."""

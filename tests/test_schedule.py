@@ -12,7 +12,7 @@ from ibprobe.schedule import Budget, StepTimes, due_when
 def _whole_budget(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """These tests add up to the share itself, and one of them to the part of it that is spent."""
     if "unseen" not in request.node.name:
-        monkeypatch.setattr("ibprobe.schedule._SEEN", 1.0)
+        monkeypatch.setattr("ibprobe.schedule.SEEN", 1.0)
 
 
 class Clock:

@@ -13,6 +13,7 @@ from statistics import median, quantiles
 from typing import Any
 
 import ibprobe
+from ibprobe.schedule import SEEN
 
 from .every_step import StepCost, step_cost
 from .markdown import common_options, finish, machine, say, settle, table
@@ -33,8 +34,8 @@ class Calibration:
 
     @property
     def needed(self) -> float:
-        """Seconds: the fifth snapshot may start when five of them are within the share; some margin for the rest."""
-        return MARGIN * FEWEST * self.snapshot / BUDGET
+        """Seconds: the fifth snapshot may start when five fit what is spent of the share; a margin for the rest."""
+        return MARGIN * FEWEST * self.snapshot / (SEEN * BUDGET)
 
 
 def calibrate(case: Case, device: str) -> Calibration:
