@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakMethod
 
 from ibprobe.schedule import Budget
 
@@ -13,11 +14,11 @@ class Guard:
 
     Args:
         budget: where time is booked.
-        failed: called with what was raised.
+        failed: a method that is called with what was raised; its object is not kept alive.
     """
 
     def __init__(self, budget: Budget, failed: Callable[[Exception], None]) -> None:
-        self._budget, self._failed = budget, failed
+        self._budget, self._failed = budget, WeakMethod(failed)
         self.armed = False
 
     def __call__(self, call: Callable[..., None], *args: Any) -> None:
@@ -28,4 +29,6 @@ class Guard:
             with self._budget.paying("all"):
                 call(*args)
         except Exception as e:
-            self._failed(e)
+            failed = self._failed()
+            if failed is not None:
+                failed(e)

@@ -82,7 +82,7 @@ def test_the_lens_compares_and_reports_what_was_kept(tmp_path: Path) -> None:
     made = page(found)
     boxes = {name: texts for name, _, texts in made.cases[0]["verdict"]}
     assert len(boxes["What changes the layers"]) == 2
-    assert {table.id for table in made.tables} == {"outcomes-beta", "outcomes", "design"}
+    assert {section.table.id for section in made.sections if section.table} == {"outcomes-beta", "outcomes", "design"}
     assert "beta-outcomes" in charts(found)
     text = write_report(found, tmp_path / "lens.md").read_text(encoding="utf-8")
     assert "| 4 | 8 | 4.01 ± 0.01 |" in text
