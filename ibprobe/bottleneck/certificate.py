@@ -55,7 +55,8 @@ def certify(problem: Problem, clusters: Array, tol: float) -> tuple[float, Array
     for _ in range(_OWN):
         height, own = _cycle(problem, lead, own)
     best = max(best, float(height.max()))
-    tops = xp.concatenate([tops, own[height > tol]])
+    if bool((height > tol).any()):
+        tops = xp.concatenate([tops, _thinned(height[height > tol], own[height > tol], _MET, xp)[1]])
     on_the_way = _thinned(*passed, _SPACED, xp)[1][:_MOST] if len(passed[0]) else passed[1]
     return best, xp.concatenate([tops, on_the_way])
 

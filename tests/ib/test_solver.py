@@ -53,6 +53,14 @@ def test_nothing_that_a_stricter_run_finds_is_below_the_proof(n: int, k: int, se
     assert curve.converged.all()
 
 
+@pytest.mark.slow
+def test_clusters_do_not_multiply_where_hundreds_are_needed() -> None:
+    """Half a minute; each cluster's own top, offered beside it, once doubled their number at every round."""
+    curve = ib_curve(random_joint(1024, 10), np.linspace(10, 13, 7))
+    assert curve.converged.all()
+    assert max(curve.clusters) < 512
+
+
 def test_betas_are_chosen_from_before_the_onset_to_saturation_and_evenly() -> None:
     curve = ib_curve(random_joint(40, 4))
     assert len(curve) == 50
