@@ -7,6 +7,8 @@ import pytest
 from ib.joints import informations, plain_iteration, random_joint
 
 from ibprobe.bottleneck import ib_curve
+from ibprobe.bottleneck.certificate import certify
+from ibprobe.bottleneck.problem import Problem
 
 
 @pytest.mark.parametrize(("n", "k"), [(20, 2), (20, 6), (50, 3)])
@@ -54,11 +56,19 @@ def test_nothing_that_a_stricter_run_finds_is_below_the_proof(n: int, k: int, se
 
 
 @pytest.mark.slow
-def test_clusters_do_not_multiply_where_hundreds_are_needed() -> None:
-    """Half a minute; each cluster's own top, offered beside it, once doubled their number at every round."""
-    curve = ib_curve(random_joint(1024, 10), np.linspace(10, 13, 7))
+def test_clusters_do_not_multiply_on_the_way_to_a_proof(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each cluster's own top, offered beside it, once doubled their number at every round, to thousands."""
+    most = []
+
+    def counted(problem: Problem, clusters: np.ndarray, tol: float) -> tuple[float, np.ndarray]:
+        most.append(len(clusters))
+        assert most[-1] < 512
+        return certify(problem, clusters, tol)
+
+    monkeypatch.setattr("ibprobe.bottleneck.solution.certify", counted)
+    curve = ib_curve(random_joint(1024, 10), np.linspace(0.01, 20, 50)[:33])
     assert curve.converged.all()
-    assert max(curve.clusters) < 512
+    assert max(curve.clusters) <= max(most)
 
 
 def test_betas_are_chosen_from_before_the_onset_to_saturation_and_evenly() -> None:
