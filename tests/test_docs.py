@@ -14,9 +14,9 @@ from ibprobe.cli import main
 
 # Blocks of these stand by themselves, each with its own beginning; of all others they go on from one to the next.
 APART = {"recipes.md"}
-SLOW = {"recipes.md", "quickstart.md", "sigma.md", "faq.md", "report.md", "lightning.md", "ib-curves.md"}
-# The README's program is examples/quickstart.py, which tests/test_examples.py runs.
-RUN_ELSEWHERE = {"README.md"}
+SLOW = {"README.md", "recipes.md", "quickstart.md", "sigma.md", "faq.md", "report.md", "lightning.md", "ib-curves.md"}
+# The first page's program is examples/quickstart.py, which tests/test_examples.py runs.
+RUN_ELSEWHERE = {"index.md"}
 
 IN_ORDER = [page for page in PAGES if page.name not in APART | RUN_ELSEWHERE]
 ALONE = [block for page in PAGES if page.name in APART for block in programs(page)]

@@ -1,4 +1,4 @@
-"""Every example runs and ends with its finding; the README's first program is the quickstart."""
+"""Every example runs and ends with its finding; the first page's program is the quickstart."""
 
 import json
 import re
@@ -143,7 +143,7 @@ def test_the_table_of_beta_vaes_and_that_of_vib_come_with_intervals(reference_da
         assert "<svg" in (folder / "figure.svg").read_text(encoding="utf-8")
 
 
-def test_the_readme_starts_with_the_quickstart() -> None:
-    first = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+def test_the_first_page_has_the_quickstart() -> None:
+    first = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "index.md").read_text(), re.DOTALL)
     assert first
     assert first[1] == (ROOT / "examples" / "quickstart.py").read_text()
