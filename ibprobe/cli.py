@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from ibprobe.curve_command import ib_curve_command, read_frontier
 from ibprobe.errors import BadInput, BadRun, MissingExtra, ProbeError
-from ibprobe.frontier import ib_curve_command, read_frontier
 from ibprobe.lens.commands import lens
 from ibprobe.plugins.command import plugins_command
 from ibprobe.version import __version__

@@ -19,7 +19,7 @@ FLOORS = [
     {"runtime", "plugins"},
     {"checkpoint", "arrays", "doctor"},
     {"probe", "sweep"},
-    {"selfcheck", "demo", "frontier", "testing"},
+    {"selfcheck", "demo", "curve_command", "testing"},
     {"lens"},
     {"cli"},
 ]
