@@ -6,8 +6,9 @@ from ibprobe.lens.effects import Effect
 from ibprobe.lens.engine import Done, run_design
 from ibprobe.lens.findings import Findings, find, findings
 from ibprobe.lens.measuring import Measuring
+from ibprobe.lens.reading import read_runs
 from ibprobe.lens.report import write_report
-from ibprobe.lens.runs import Key, Run, read_runs
+from ibprobe.lens.runs import Key, Run
 from ibprobe.lens.watch import Watch
 
 __all__ = [

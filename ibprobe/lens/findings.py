@@ -16,7 +16,8 @@ from ibprobe.lens.compare import Comparison, compare, factors_in
 from ibprobe.lens.design import PLACEBO, Design, Setting
 from ibprobe.lens.doses import Dose, dose
 from ibprobe.lens.effects import SEEDS_FOR_A_VERDICT, Effect
-from ibprobe.lens.runs import Run, read_runs
+from ibprobe.lens.reading import read_runs
+from ibprobe.lens.runs import Run
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from ibprobe.errors import BadInput, BadRun
-from ibprobe.lens.design import PLACEBO, RUNS, Setting
+from ibprobe.errors import BadRun
+from ibprobe.lens.design import PLACEBO, Setting
 from ibprobe.lens.watch import ABSOLUTE, OF_WATCH, OUTCOME, SAMPLED, TRAINING
 from ibprobe.record.records import SYMBOLS, Estimate, Records
 from ibprobe.record.rundir import load_run
@@ -79,69 +79,6 @@ class Run:
         return json.dumps(told, sort_keys=True, default=str)
 
 
-def read_runs(
-    paths: Sequence[Path], *, wandb: str | None = None, ignore: Collection[str] = ()
-) -> tuple[list[Run], list[str]]:
-    """Runs of designs' folders (those that hold ``runs``), of run directories, and of W&B.
-
-    Args:
-        paths: designs, run directories, and ``wandb`` folders or single runs in them.
-        wandb: a project on W&B's server, ``entity/project``.
-        ignore: config keys that are no settings, such as names and folders: by those, no two runs would be a pair.
-
-    Returns:
-        The runs, and a line for each that could not be read, or only in part.
-
-    Raises:
-        BadInput: none could be read, or their channels or views differ.
-    """
-    from ibprobe.lens.wandb_runs import local_run, project_runs, wandb_files
-
-    found: list[Run] = []
-    said: list[str] = []
-    for path in paths:
-        files = wandb_files(path)
-        folders = sorted((path / RUNS).iterdir()) if (path / RUNS).is_dir() else [path]
-        for one in files or folders:
-            try:
-                found.append(local_run(one, said) if files else _read(one, said))
-            except (BadRun, OSError, ValueError, KeyError) as e:
-                said.append(f"{one.name}: left out: {e}")
-    found += project_runs(wandb, said) if wandb else ()
-    if not found:
-        raise BadInput("no run could be read: " + ("; ".join(said) or "there is none"))
-    for run in found:
-        run.settings = {key: value for key, value in run.settings.items() if key not in ignore}
-    said += _without_other_noise(found)
-    _refuse_mixtures(found)
-    return found, [*said, *_repeats(found)]
-
-
-def _without_other_noise(runs: Sequence[Run]) -> Iterator[str]:
-    """Leave out what was measured at absolute noise that is not the same in all runs."""
-    sigmas: dict[str, set[Any]] = {}
-    for run in runs:
-        for (how, layer), (_, sigma, *_) in run.channels.items():
-            if how == ABSOLUTE:
-                sigmas.setdefault(layer, set()).add(sigma)
-    other = [layer for layer, of in sigmas.items() if len(of) > 1]
-    for run in runs:
-        run.values = {k: v for k, v in run.values.items() if k.how != ABSOLUTE or k.layer not in other}
-        run.channels = {k: v for k, v in run.channels.items() if k[0] != ABSOLUTE or k[1] not in other}
-    if other:
-        yield f"absolute noise is not the same in all runs: what was measured at it in {', '.join(other)} is left out"
-
-
-def _repeats(runs: Iterable[Run]) -> Iterator[str]:
-    """Runs that no setting tells apart."""
-    alike: dict[tuple[int, int, str], list[str]] = {}
-    for run in runs:
-        alike.setdefault((run.seed, run.order, run.others("")), []).append(run.name)
-    for (seed, *_), names in alike.items():
-        if len(names) > 1:
-            yield f"{', '.join(names)} have the same settings and seed {seed}: the last counts"
-
-
 def begun(name: str, config: Mapping[str, Any], said: list[str]) -> Run:
     """A run without values as yet.
 
@@ -168,7 +105,16 @@ def _flat(config: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, Se
             yield f"{within}{key}", value if isinstance(value, bool | int | float | str) else str(value)
 
 
-def _read(folder: Path, said: list[str]) -> Run:
+def recorded_run(folder: Path, said: list[str]) -> Run:
+    """A run from its folder: a design's, or a run directory.
+
+    Args:
+        folder: of the run.
+        said: gets a line where something of the run is missing.
+
+    Raises:
+        BadRun: its records cannot be read.
+    """
     designed = (folder / TRAINING).is_dir()
     if not designed and (folder / OUTCOME).is_file():
         return _kept(folder, said)
@@ -251,15 +197,3 @@ def _outcome(run: Run, outcome: Mapping[str, Any]) -> None:
     run.values[GAP] = accuracy["train"] - accuracy["held_out"]
     for name, value in outcome["norms"].items():
         run.values[Key("outcome", "train", name, "norm")] = value
-
-
-def _refuse_mixtures(runs: Iterable[Run]) -> None:
-    known: dict[tuple[str, str], tuple[tuple[Any, ...], str]] = {}
-    for run in runs:
-        for layer, channel in run.channels.items():
-            first, name = known.setdefault(layer, (channel, run.name))
-            if first != channel:
-                raise BadInput(
-                    f"layer {layer[1]!r} is measured as {first} in {name} and as {channel} in {run.name} (noise, "
-                    "sigma, view, target); those are different quantities: compare runs that are measured alike"
-                )

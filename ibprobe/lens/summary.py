@@ -10,7 +10,7 @@ from ibprobe.lens.doses import dose
 from ibprobe.lens.markdown import lines_of
 from ibprobe.lens.outcomes import kept_names, outcome_figure, outcome_table
 from ibprobe.lens.published import Said, published_table
-from ibprobe.lens.runs import read_runs
+from ibprobe.lens.reading import read_runs
 from ibprobe.show.files import write_file
 from ibprobe.show.pictures import write_pictures
 

@@ -21,7 +21,8 @@ from ibprobe.lens.compare import compare
 from ibprobe.lens.design import Design
 from ibprobe.lens.engine import Done, run_design
 from ibprobe.lens.measuring import Measuring
-from ibprobe.lens.runs import Key, read_runs
+from ibprobe.lens.reading import read_runs
+from ibprobe.lens.runs import Key
 
 QUICK = Measuring(rows=64, every=50, passes=4, shifts=("noise",))
 

@@ -11,7 +11,8 @@ from scipy.stats import binomtest
 
 from ibprobe.lens.compare import Comparison, compare
 from ibprobe.lens.design import PLACEBO
-from ibprobe.lens.runs import Key, read_runs
+from ibprobe.lens.reading import read_runs
+from ibprobe.lens.runs import Key
 from ibprobe.lens.watch import ABSOLUTE, SAMPLED, TRAINING
 
 PLANTED = {TRAINING: -0.3, ABSOLUTE: 0.1, SAMPLED: 0.0}

@@ -13,7 +13,7 @@ from lens.test_engine import QUICK, design
 from ibprobe.errors import MissingExtra
 from ibprobe.lens.compare import compare
 from ibprobe.lens.engine import run_design
-from ibprobe.lens.runs import read_runs
+from ibprobe.lens.reading import read_runs
 
 with_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed")
 

@@ -16,7 +16,8 @@ from wandb_loopback import KEY, LoopbackServer
 
 from ibprobe.errors import BadInput
 from ibprobe.lens.compare import compare
-from ibprobe.lens.runs import Key, Run, read_runs
+from ibprobe.lens.reading import read_runs
+from ibprobe.lens.runs import Key, Run
 from ibprobe.lens.wandb_runs import project_runs
 from ibprobe.record.rundir import RunDir
 from ibprobe.show import page

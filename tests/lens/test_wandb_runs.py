@@ -12,7 +12,8 @@ from wandb_offline import offline_run
 from ibprobe.cli import main
 from ibprobe.errors import BadInput, MissingExtra
 from ibprobe.lens.compare import compare
-from ibprobe.lens.runs import Key, read_runs
+from ibprobe.lens.reading import read_runs
+from ibprobe.lens.runs import Key
 from ibprobe.lens.wandb_runs import project_runs, wandb_files
 from ibprobe.record.rundir import RunDir
 from ibprobe.show import page
