@@ -55,6 +55,10 @@ def test_views_that_differ_are_named_once_for_all_rows_of_a_layer():
     assert "compare layers" not in table(pooled)
 
 
+def test_an_output_that_is_flattened_compares_with_one_that_is_flat():
+    assert "compare layers" not in table([*both("conv", view="flatten"), *both("fc1", view="as is")])
+
+
 def test_flags_stand_under_the_table_in_full_with_the_layers_that_carry_them():
     flagged = [e for name in NAMES[:2] for e in both(name, flags=frozenset({"wide_bracket", "dtype_resolution"}))]
     lines = [line.strip() for line in table([*flagged, *both("features.3")]).splitlines()]

@@ -20,6 +20,8 @@ _FEWEST_LAYERS = 4
 _FRAME = 6
 """Lines around the layers: title, head, rule, two that are blank, and the note on curves."""
 _ALERTS = 4
+_WHOLE = {"flatten": "as is"}
+"""Two names of one view: all numbers of an output."""
 _BLOCKS = "▁▂▃▄▅▆▇█"
 
 
@@ -150,7 +152,7 @@ def _ceilings(cell: Cell) -> str:
 
 def _views(values: Values) -> Iterator[str]:
     """What a row is, where that differs between layers: their values do not compare then."""
-    views = {layer: e.view for (layer, _), cell in values.cells.items() for e in cell.values()}
+    views = {layer: _WHOLE.get(e.view, e.view) for (layer, _), cell in values.cells.items() for e in cell.values()}
     found = by_note((view, (layer, "")) for layer, view in views.items())
     if len(found) > 1:
         yield "compare layers of one view only; a row is"
