@@ -83,12 +83,14 @@ def _size(size: int) -> str:
 
 def _table(layers: Sequence[Sighting]) -> Table:
     table = Table(box=None, pad_edge=False)
-    for name in ("layer", "calls", "output", "dtype", "view", "rows", "mask", "why it gives no rows"):
+    several = len({s.split for s in layers}) > 1
+    first = ["layer", *["split"] * several]
+    for name in (*first, "calls", "output", "dtype", "view", "rows", "mask", "why it gives no rows"):
         table.add_column(name, justify="right" if name in ("calls", "rows") else "left", overflow="fold")
     for s in layers:
         shape = "×".join(map(str, s.shape))
         table.add_row(
-            s.layer, str(s.calls), shape, s.dtype, s.view, str(s.rows),
+            s.layer, *[s.split] * several, str(s.calls), shape, s.dtype, s.view, str(s.rows),
             "yes" if s.masked else "", s.why,
         )  # fmt: skip
     return table

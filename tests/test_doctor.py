@@ -82,3 +82,10 @@ def test_a_probe_that_the_environment_switched_off_says_so(monkeypatch: pytest.M
         str(quiet_probe(small_net()).doctor())
         == "ibprobe: switched off by IBPROBE=off\nnothing was seen of any layer yet"
     )
+
+
+def test_kinds_of_rows_have_a_column_where_there_are_several() -> None:
+    several = quiet_probe(MODEL, ["fc"], probe_set={"train": (X, Y), "held_out": (X + 1, Y)})
+    diagnosis = several.doctor()
+    assert {s.split for s in diagnosis.layers} == {"train", "held_out"}
+    assert ("split" in str(diagnosis), "split" in str(parts().doctor())) == (True, False)

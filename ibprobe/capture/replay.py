@@ -6,7 +6,7 @@ import inspect
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -117,7 +117,7 @@ def replay(
                 found = with_passes(found, layers, draws.passes, lambda some: run.record(some, kept).rows)
     y, keys = join([b.y for b in kept]), torch.cat([b.keys for b in kept])
     y = y if y is None or tokens is None else common(y)
-    sightings = recorder.sightings(layers)
+    sightings = tuple(replace(seen, split=split) for seen in recorder.sightings(layers))
     return RowSet(tuple(found), y, input_matrix(kept), keys, split, mode, (step, step), sightings)
 
 

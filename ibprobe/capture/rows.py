@@ -56,6 +56,8 @@ class Sighting:
     rows: int = 0
     why: str = ""
     """Why it gave no rows; empty when it gave some."""
+    split: str = ""
+    """Kind of rows; empty where it is not known yet."""
 
     @property
     def masked(self) -> bool:

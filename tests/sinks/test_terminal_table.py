@@ -45,6 +45,20 @@ def test_ceilings_that_differ_say_where_they_hold():
     assert "ceilings in fc2: I(X;T̃) ≤ ln(distinct rows) = 6.00" in text
 
 
+def test_views_that_differ_are_named_once_for_all_rows_of_a_layer():
+    pooled = [e for split in ("train", "held_out") for e in both("conv", split=split, view="mean over space")]
+    flat = [e for split in ("train", "held_out") for e in both("fc1", split=split)]
+    text = table([*pooled, *flat])
+    assert "compare layers of one view only" in text
+    assert text.count("mean over space in conv") == 1
+    assert "conv (" not in text
+    assert "compare layers" not in table(pooled)
+
+
+def test_an_output_that_is_flattened_compares_with_one_that_is_flat():
+    assert "compare layers" not in table([*both("conv", view="flatten"), *both("fc1", view="as is")])
+
+
 def test_flags_stand_under_the_table_in_full_with_the_layers_that_carry_them():
     flagged = [e for name in NAMES[:2] for e in both(name, flags=frozenset({"wide_bracket", "dtype_resolution"}))]
     lines = [line.strip() for line in table([*flagged, *both("features.3")]).splitlines()]

@@ -20,6 +20,8 @@ _FEWEST_LAYERS = 4
 _FRAME = 6
 """Lines around the layers: title, head, rule, two that are blank, and the note on curves."""
 _ALERTS = 4
+_WHOLE = {"flatten": "as is"}
+"""Two names of one view: all numbers of an output."""
 _BLOCKS = "▁▂▃▄▅▆▇█"
 
 
@@ -131,6 +133,7 @@ def _curve_notes(values: Values, cells: int) -> Iterator[str]:
 def _notes(values: Values) -> Iterator[str]:
     for text, keys in by_note((_ceilings(cell), key) for key, cell in values.cells.items()):
         yield f"ceilings{values.where(keys, '')}: {text}"
+    yield from _views(values)
     flagged = by_note((flag, key) for key, cell in values.cells.items() for flag in flags(cell))
     for flag, keys in sorted(flagged):
         yield f"{flag}{values.where(keys)}"
@@ -145,6 +148,15 @@ def _notes(values: Values) -> Iterator[str]:
 def _ceilings(cell: Cell) -> str:
     limits = {e.quantity: f"{SYMBOLS[e.quantity]} ≤ {e.ceiling_name} = {e.ceiling:.2f}" for e in cell.values()}
     return ", ".join(limits[q] for q in SHOWN if q in limits)
+
+
+def _views(values: Values) -> Iterator[str]:
+    """What a row is, where that differs between layers: their values do not compare then."""
+    views = {layer: _WHOLE.get(e.view, e.view) for (layer, _), cell in values.cells.items() for e in cell.values()}
+    found = by_note((view, (layer, "")) for layer, view in views.items())
+    if len(found) > 1:
+        yield "compare layers of one view only; a row is"
+        yield from (f"  {view}{values.where(keys)}" for view, keys in found)
 
 
 def _alerts(values: Values) -> Iterator[str]:
