@@ -18,7 +18,7 @@ FLOORS = [
     {"hookspecs"},
     {"runtime", "plugins"},
     {"checkpoint", "arrays", "doctor"},
-    {"probe", "sweep"},
+    {"probe", "sweep", "changes"},
     {"selfcheck", "demo", "curve_command", "testing"},
     {"lens"},
     {"cli"},

@@ -113,6 +113,22 @@ class Falls:
             self._highest[course] = (Estimate.from_dict(known["estimate"]), middle and _Middle(**middle))
 
 
+def difference(
+    one: tuple[Bracket, Int[Tensor, " n"]], other: tuple[Bracket, Int[Tensor, " n"]]
+) -> tuple[float | None, float | None]:
+    """95 % interval, in nats, of how far the first value lies above the second.
+
+    Args:
+        one: a bracket, and a hash of each input that its layer was measured with.
+        other: of the same layer and quantity, in another state.
+
+    Returns:
+        Both ends; None where either value has no two ends.
+    """
+    above = one[0].estimate.nats - other[0].estimate.nats
+    return _interval(_Middle.of(*one), _Middle.of(*other), above, 1)
+
+
 def _interval(
     then: _Middle | None, now: _Middle | None, fall: float, earlier: int
 ) -> tuple[float | None, float | None]:

@@ -133,7 +133,9 @@ def _spreads(factors: Sequence[str], direction: Direction) -> _Test:
             }
             for at in (comparison.level, comparison.baseline)
         )
-        raw = {layer: paired(differences(level[layer], base[layer])) for layer in level if layer in base}
+        apart = {layer: differences(level[layer], base[layer]) for layer in level if layer in base}
+        # Two seeds are equally far from their median: one difference, said twice.
+        raw = {layer: paired(of if len(of) > 2 else of[:1]) for layer, of in apart.items()}
         # Seeds spread by less than what is negligible of a value, so that there is no such line here.
         return _decided(judged(raw, fewest=evidence.fewest), direction)
 

@@ -33,7 +33,7 @@ def lens_run(spec: Path, out: Path, jobs: int | None, engine: Literal["local", "
     Runs that are finished are not run again: stop it at any time and give the same command once more.
     """
     from ibprobe.lens.design import read_design
-    from ibprobe.lens.engine import Done, run_design
+    from ibprobe.lens.engine import Done, check_train, run_design
     from ibprobe.lens.findings import find
     from ibprobe.lens.measuring import Measuring
     from ibprobe.lens.report import write_report
@@ -42,6 +42,7 @@ def lens_run(spec: Path, out: Path, jobs: int | None, engine: Literal["local", "
     sys.path.insert(0, str(Path.cwd()))  # a training function may lie beside the design
     design, measure = read_design(spec)
     measuring = Measuring.read(measure)
+    check_train(design)
     whole = len(design.runs())
     there = whole - len(design.missing(out))
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -53,7 +54,13 @@ def lens_run(spec: Path, out: Path, jobs: int | None, engine: Literal["local", "
             if done.failed:
                 bar.console.print(str(done), markup=False)
 
-        ended = run_design(design, measuring, out, jobs=jobs, engine=engine, on_done=advance)
+        try:
+            ended = run_design(design, measuring, out, jobs=jobs, engine=engine, on_done=advance)
+        except KeyboardInterrupt:
+            bar.stop()
+            done = whole - len(design.missing(out))
+            click.echo(f"ibprobe: stopped; {done} of {whole} runs are in {out}, and the same command goes on", err=True)
+            sys.exit(130)
     failed = sum(bool(done.failed) for done in ended)
     click.echo(f"{len(ended) - failed} runs done now, {failed} failed, {there} were there: {out}")
     if len(ended) + there < whole:

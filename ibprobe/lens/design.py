@@ -9,11 +9,12 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
+from inspect import isfunction
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
-from ibprobe.errors import BadInput
+from ibprobe.errors import BadInput, UnknownName
 
 Setting = bool | int | float | str
 Grid = Literal["one", "full"]
@@ -187,12 +188,7 @@ def read_design(path: Path) -> tuple[Design, dict[str, Any]]:
         told = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
         raise BadInput(f"{path}: expected a design in TOML; {e}") from e
-    for name, section in told.items():
-        if not isinstance(section, dict):
-            raise BadInput(f"{path}: {name!r} stands outside a section; sections are [{'], ['.join(_SECTIONS)}]")
-    unknown = [*(told.keys() - set(_SECTIONS)), *(told.get("design", {}).keys() - {"train", "seeds", "grid"})]
-    if unknown:
-        raise BadInput(f"{path}: {unknown[0]!r} is not known; sections are {', '.join(_SECTIONS)}")
+    _check_names(path, told)
     design = dict(told.get("design", {}))
     if "train" not in design:
         raise BadInput(f'{path}: [design] needs train = "package.module:function"')
@@ -208,6 +204,20 @@ def read_design(path: Path) -> tuple[Design, dict[str, Any]]:
     return Design(factors=told.get("factors", {}), fixed=told.get("fixed", {}), **design), told.get("measure", {})
 
 
+def _check_names(path: Path, told: Mapping[str, Any]) -> None:
+    """Raise a ``BadInput`` for a section or key that there is none of."""
+    for name, section in told.items():
+        if not isinstance(section, dict):
+            raise BadInput(f"{path}: {name!r} stands outside a section; sections are [{'], ['.join(_SECTIONS)}]")
+    for kind, found, known in (
+        ("section", told, _SECTIONS),
+        ("key in [design]", told.get("design", {}), ("train", "seeds", "grid")),
+    ):
+        for name in found:
+            if name not in known:
+                raise BadInput(f"{path}: {UnknownName(kind, name, known)}")
+
+
 def imported(path: str) -> Callable[..., Any]:
     """A function by its import path.
 
@@ -215,9 +225,15 @@ def imported(path: str) -> Callable[..., Any]:
         BadInput: there is none.
     """
     module, _, name = path.partition(":")
+    if not module or not name:
+        raise BadInput(f"expected package.module:function; got {path!r}")
     try:
-        function = getattr(import_module(module), name)
-    except (ImportError, AttributeError) as e:
+        there = import_module(module)
+    except ImportError as e:
         raise BadInput(f"{path!r} cannot be imported: {e}") from e
+    if not hasattr(there, name):
+        functions = [known for known, value in vars(there).items() if isfunction(value) and known[0] != "_"]
+        raise BadInput(f"{path!r} cannot be imported: {UnknownName(f'function in {module}', name, functions)}")
+    function = getattr(there, name)
     found: Callable[..., Any] = function
     return found

@@ -71,7 +71,7 @@ def run_design(
             runs of another function, or that were measured otherwise.
         MissingExtra: joblib or Ray is not installed.
     """
-    _takes(imported(design.train), design)
+    check_train(design)
     for part in (RUNS, FAILED):
         (folder / part).mkdir(parents=True, exist_ok=True)
     design.keep(folder, asdict(measuring))
@@ -98,11 +98,16 @@ def run_design(
     return ended
 
 
-def _takes(train: Callable[..., Any], design: Design) -> None:
+def check_train(design: Design) -> None:
+    """Raise a ``BadInput`` for a training function that is not there, or does not take what the design varies."""
+    signature = inspect.signature(imported(design.train))
     try:
-        inspect.signature(train).bind(None, **design.runs()[0].arguments)
+        signature.bind(None, **design.runs()[0].arguments)
     except TypeError as e:
-        raise BadInput(f"{design.train} does not take what the design gives it: {e}") from e
+        taken = list(signature.parameters)[1:]
+        raise BadInput(
+            f"{design.train} does not take what the design gives it: {e}; beside watch it takes {', '.join(taken)}"
+        ) from e
 
 
 def _noise(folder: Path) -> Mapping[str, float]:

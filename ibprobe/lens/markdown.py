@@ -22,7 +22,8 @@ def markdown(found: Findings, factors: Sequence[str] = ()) -> Iterator[str]:
         yield from lines_of(table)
     if found.said:
         yield from ("", "### What is missing", "", *(f"- {line}" for line in found.said))
-    yield from ("", limits(found))
+    if factors:  # else the last table says so
+        yield from ("", limits(found))
 
 
 def lines_of(table: Table) -> Iterator[str]:

@@ -47,7 +47,7 @@ def _largest(effects: Mapping[str, Effect]) -> str:
     if not effects:
         return "nothing was measured"
     name, effect = max(effects.items(), key=lambda item: abs(item[1].mean))
-    return f"largest difference, in nats, in {name}: {effect}"
+    return f"largest difference of {NAMES['I_XT']}, in nats, in {name}: {effect}"
 
 
 def _scale(comparison: Comparison, split: str) -> str:

@@ -22,8 +22,8 @@ def plugins_command() -> None:
     with warnings.catch_warnings(action="ignore", category=UserWarning):  # the last table says the same
         plugins = Plugins()
         for kind in KINDS:
-            rows = [(name, kind.name, o.plugin.summary, o.source) for name, o in plugins.offers(kind.name).items()]
-            console.print(_table(f"{kind.name}s", ("name", "kind", "summary", "source"), rows))
+            rows = [(name, o.plugin.summary, o.source) for name, o in plugins.offers(kind.name).items()]
+            console.print(_table(f"{kind.name}s", ("name", "summary", "source"), rows))
     if plugins.failed:
         console.print(_table("skipped", ("plugin", "why"), [(f.source, f.why) for f in plugins.failed]))
 

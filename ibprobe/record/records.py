@@ -106,7 +106,7 @@ class Estimate:
         bracket = ""
         if self.bracket_high is not None:
             low = "–" if self.bracket_low is None else f"{self.bracket_low:.3f}"
-            bracket = f" in [{low}, {self.bracket_high:.3f}]"
+            bracket = f", bracket [{low}, {self.bracket_high:.3f}]"
         flags = f" ({', '.join(sorted(self.flags))})" if self.flags else ""
         where = f"{self.layer} " if self.layer else ""
         what = SYMBOLS.get(self.quantity, self.quantity)

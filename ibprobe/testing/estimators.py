@@ -12,6 +12,7 @@ import torch
 
 from ibprobe.estimate.pairs import Estimator, Reading
 from ibprobe.testing.answers import ROWS, Known, dependent, independent
+from ibprobe.testing.built import built
 from ibprobe.testing.untouched import untouched
 
 Found = dict[str, Reading | str]
@@ -39,7 +40,7 @@ def check_estimator(build: Callable[[], Estimator], *, tolerance: float = 0.1, s
     Raises:
         AssertionError: a promise is broken; the message says what was expected and what came.
     """
-    estimator: Any = build()
+    estimator: Any = built(build)
     assert callable(estimator), f"build(): expected a function (pairs, folds, *, seed), got {estimator!r}"
     assert not isinstance(estimator, type), f"build(): expected an instance, got the class {estimator.__name__}"
     _called(estimator, {}, 0)

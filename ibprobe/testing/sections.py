@@ -12,6 +12,7 @@ from ibprobe.record.records import Estimate, Event, Logged, Records
 from ibprobe.show.report import page_of, shown_of
 from ibprobe.show.section import Chart, NamedSection, Section, SectionMaker, Table
 from ibprobe.show.theme import themed
+from ibprobe.testing.built import built
 from ibprobe.testing.stream import META, STEPS, parts
 from ibprobe.testing.untouched import untouched
 
@@ -34,7 +35,7 @@ def check_section(build: Callable[[], SectionMaker]) -> dict[str, Any]:
     Raises:
         AssertionError: a promise is broken; the message says what was expected and what came.
     """
-    make = build()
+    make = built(build)
     assert callable(make), f"build(): expected a function of what is shown, got {make!r}"
     found = {name: _made(name, make, runs) for name, runs in pages().items()}
     assert any(found.values()), f"expected a Section on one page at least; it gave None on all of {', '.join(found)}"

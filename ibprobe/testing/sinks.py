@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ibprobe.sinks.fanout import Sink
+from ibprobe.testing.built import built
 from ibprobe.testing.stream import META, Part, headlines, parts
 from ibprobe.testing.untouched import untouched
 
@@ -43,7 +44,7 @@ def check_sink(
         AssertionError: a promise is broken; the message says what was expected and what came.
     """
     before = {thread.ident for thread in threading.enumerate()}
-    sink = build()
+    sink = built(build)
     lacking = [name for name in _METHODS if not callable(getattr(sink, name, None))]
     assert not lacking, f"build(): expected an object with {', '.join(_METHODS)}; {sink!r} lacks {', '.join(lacking)}"
     assert not isinstance(sink, type), f"build(): expected an instance, got the class {sink.__name__}"

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ibprobe.capture.views import View, to_rows
 from ibprobe.capture.views import check_view as check_name
+from ibprobe.testing.built import built
 from ibprobe.testing.untouched import untouched
 
 SHAPES = ((12, 6), (12, 5, 6), (12, 4, 3, 3))
@@ -32,7 +33,7 @@ def check_view(build: Callable[[], View], *, shapes: Sequence[tuple[int, ...]] =
     Raises:
         AssertionError: a promise is broken; the message says what was expected and what came.
     """
-    view = build()
+    view = built(build)
     assert callable(view) or isinstance(view, str), f"build(): expected a function, got {view!r}"
     check_name(view, ["layer"])
     found: dict[tuple[int, ...], str] = {}

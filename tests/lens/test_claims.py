@@ -57,6 +57,11 @@ def test_a_wider_spread_over_seeds_is_seen() -> None:
         assert claim.found == "not decided"
 
 
+def test_two_seeds_say_nothing_of_how_widely_seeds_spread() -> None:
+    claim = said(design(np.random.default_rng(1), seeds=2), "Dropout raises the variance")
+    assert claim.numbers.count("[-inf, +inf]") == len(LAYERS)
+
+
 @pytest.mark.parametrize(
     ("levels", "baseline", "strongest"),
     [

@@ -83,7 +83,7 @@ def test_a_design_is_read_from_toml(tmp_path: Path) -> None:
     assert (design.train, tuple(design.seeds), design.grid) == ("a:b", (0, 1), "full")
     assert (design.factors, design.fixed, measuring) == ({"dropout": [0.0, 0.5]}, {"epochs": 3}, {"rows": 512})
     file.write_text('[design]\ntrain = "a:b"\nseed = 2\n[factors]\ndropout = [0.0, 0.5]\n')
-    with pytest.raises(BadInput, match="'seed' is not known"):
+    with pytest.raises(BadInput, match=r"no key in .design. named 'seed'; did you mean: seeds"):
         read_design(file)
     file.write_text("[design\n")
     with pytest.raises(BadInput, match="expected a design in TOML"):
@@ -109,6 +109,12 @@ def test_a_design_is_read_from_toml(tmp_path: Path) -> None:
         ("[factors]\nlr = [1, 2]\n[measure]\nshifts = 'noise'", "shifts is a list of names; got 'noise'"),
         ("[factors]\nlr = [1, 2]\n[measure]\nshifts = ['nois']", "no shift named 'nois'; did you mean: noise"),
         ("[factors]\nlr = [1, 2]\n[measure]\nshifts = ['no.where:f']", "'no.where:f' cannot be imported"),
+        ("[factor]\nlr = [1, 2]", "no section named 'factor'; did you mean: factors"),
+        ("[factors]\nlr = [1, 2]\n[measure]\nshifts = ['here:']", "expected package.module:function; got 'here:'"),
+        (
+            "[factors]\nscal = [1, 2]",
+            "unexpected keyword argument 'scal'; beside watch it takes seed, order_seed, scale",
+        ),
         ("[factors]\nlr = [1, 2]\n[measure]\nrow = 5", r"\[measure\] knows sigma, rows, .*; got 'row'"),
     ],
 )

@@ -69,8 +69,8 @@ def test_a_run_that_fails_is_told_and_tried_again(tmp_path: Path, begun: Path) -
 def test_a_function_that_trains_without_the_watch_is_told(tmp_path: Path, begun: Path) -> None:
     (ended,) = run_design(design("forgets_to_watch"), QUICK, tmp_path / "lens", jobs=1)
     assert "trained without  with watch(model" in ended.failed
-    with pytest.raises(BadInput, match="cannot be imported"):
-        run_design(design("nothing"), QUICK, tmp_path / "lens", jobs=1)
+    with pytest.raises(BadInput, match=r"cannot be imported: no function in .* named 'tny'; did you mean: tiny"):
+        run_design(design("tny"), QUICK, tmp_path / "lens", jobs=1)
 
 
 def test_a_keyword_that_the_function_does_not_take_is_told_before_anything_runs(tmp_path: Path, begun: Path) -> None:
@@ -88,6 +88,21 @@ def test_a_first_run_that_fails_is_all_that_begins(tmp_path: Path, begun: Path) 
     assert "0 runs done now, 1 failed, 0 were there" in told.stdout
     assert told.stdout.endswith("The first run failed, so that no other began\n")
     assert "SystemExit: 3" in told.stderr
+
+
+def test_an_interrupt_says_what_is_there_and_how_to_go_on(
+    tmp_path: Path, begun: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    (tmp_path / "design.toml").write_text(
+        '[design]\ntrain = "lens.training_functions:tiny"\nseeds = 2\n[factors]\nscale = [1.0, 3.0]\n'
+    )
+    monkeypatch.setattr("ibprobe.lens.engine.run_design", interrupted)
+    told = CliRunner().invoke(main, ["lens", "run", str(tmp_path / "design.toml"), "-o", str(tmp_path / "lens")])
+    assert told.exit_code == 130
+    assert f"stopped; 0 of 6 runs are in {tmp_path / 'lens'}, and the same command goes on" in told.stderr
 
 
 def test_a_folder_holds_runs_of_one_function_that_are_measured_alike(tmp_path: Path, begun: Path) -> None:

@@ -18,7 +18,7 @@ from ibprobe.lens.findings import Findings
 from ibprobe.lens.markdown import markdown
 from ibprobe.lens.report import page
 from ibprobe.lens.runs import HELD_OUT, SHIFTED
-from ibprobe.lens.words import placebo, verdict
+from ibprobe.lens.words import limits, placebo, verdict
 from ibprobe.show.pictures import rendered
 from ibprobe.show.theme import themed
 
@@ -43,6 +43,7 @@ def test_few_seeds_show_the_difference_without_a_verdict() -> None:
     few = findings(design(np.random.default_rng(1), effect=-0.4, seeds=3))
     said = verdict(few.comparisons["dropout"][-1], few)
     assert said.startswith("dropout = 0.5 against 0.0: not decided, for 3 seeds are too few (8 are asked for); largest")
+    assert "largest difference of I(X;T̃), in nats, in " in said
     assert "0 of 3 seeds higher" in said
 
 
@@ -106,6 +107,11 @@ def test_markdown_of_one_factor_leaves_out_what_is_of_all(found: Findings) -> No
     assert "### Along dropout, change a level" in text
     assert "Claims" not in text
     assert "placebo" not in text
+
+
+def test_limits_are_said_once(found: Findings) -> None:
+    for factors in ([], ["dropout"]):
+        assert "\n".join(markdown(found, factors)).count(limits(found)) == 1
 
 
 def test_a_folder_without_runs_is_told(tmp_path: Path) -> None:

@@ -79,11 +79,11 @@ def test_equal_estimates_count_once_in_a_set():
 
 
 def test_an_estimate_prints_value_bracket_estimator_and_flags():
-    assert str(estimate()) == "fc1 I(X;T̃) = 5.250 nats in [5.100, 5.400], channel (few_rows)"
+    assert str(estimate()) == "fc1 I(X;T̃) = 5.250 nats, bracket [5.100, 5.400], channel (few_rows)"
 
 
 def test_a_void_lower_end_prints_as_a_dash():
-    assert "in [–, 5.400]" in str(estimate(bracket_low=None))
+    assert "bracket [–, 5.400]" in str(estimate(bracket_low=None))
 
 
 def test_a_critic_without_flags_prints_no_bracket():

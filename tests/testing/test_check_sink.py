@@ -206,3 +206,8 @@ def test_a_place_that_holds_nothing_is_told(sink: Lines) -> None:
 def test_a_class_is_told(sink: Lines) -> None:
     with pytest.raises(AssertionError, match="expected an instance, got the class Lines"):
         check_sink(lambda: Lines)
+
+
+def test_a_build_that_raises_is_told() -> None:
+    with pytest.raises(AssertionError, match=r"build\(\): expected no error, got TypeError: .* 'path'"):
+        check_sink(Lines)  # type: ignore[arg-type]
