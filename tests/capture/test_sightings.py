@@ -36,7 +36,7 @@ def test_each_call_of_a_layer_is_seen() -> None:
     found = rows_of(Twice(), "conv", "act")
     shape = (44, 3, 4)  # of the last chunk
     assert found.sightings == tuple(
-        Sighting(name, calls, shape, "float32", "mean over space", 300)
+        Sighting(name, calls, shape, "float32", "mean over space", 300, split="all")
         for name, calls in (("conv", 1), ("act", 2), ("act#2", 2))
     )
     assert found.silent == ()
