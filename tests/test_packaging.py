@@ -47,5 +47,5 @@ def test_its_own_plugins_are_found_in_a_clean_place(wheel: Path, tmp_path: Path)
     done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=tmp_path, env=env)
     lines = [line.replace("│", " ").split() for line in done.stdout.splitlines()]
     for host in ("tensorboard", "mlflow", "trackio"):
-        [line] = [line for line in lines if line[:2] == [host, "sink"]]
+        [line] = [line for line in lines[lines.index(["sinks"]) : lines.index(["views"])] if line[:1] == [host]]
         assert line[-2:] == [f"ibprobe_{host}", f"({host})"]

@@ -86,7 +86,8 @@ def ibprobe(folder: Path, *arguments: str, **environment: str) -> str:
 def test_installed_it_is_listed_used_and_in_the_report(tmp_path: Path) -> None:
     installed(tmp_path, "example")
     listed = [" ".join(line.replace("│", " ").split()) for line in ibprobe(tmp_path, "plugins").splitlines()]
-    assert "cca estimator canonical correlations, two Gaussian sides ibprobe_cca (cca)" in listed
+    cca = listed.index("cca canonical correlations, two Gaussian sides ibprobe_cca (cca)")
+    assert listed.index("estimators") < cca < listed.index("sinks")
     run(tmp_path, "-W", "error", "-c", PROGRAM)
     found = load_run(tmp_path / "run").select(estimator="cca", quantity="I_XT")
     assert found[-1].nats > 0.5
