@@ -99,7 +99,8 @@ def changes(
         The differences in nats, layer by layer in forward order.
 
     Raises:
-        ProbeError: unknown layers, unusable data or settings; one module given twice.
+        ProbeError: unknown layers, unusable data or settings; one module given twice; a layer whose outputs become
+            rows in different ways.
     """
     if before is after:
         raise BadInput("before and after are one module: load each checkpoint into a module of its own")
@@ -113,8 +114,15 @@ def changes(
 
     with torch.no_grad():
         first, second = bracketed(before), bracketed(after)
-    return [
+    found = [
         Change(*place, first[place][0].estimate, now[0].estimate, *difference(now, first[place]))
         for place, now in second.items()
         if place in first
     ]
+    for change in found:
+        if change.before.view != change.after.view:
+            raise BadInput(
+                f"layer {change.layer!r} is seen as {change.before.view!r} in before and as {change.after.view!r} in "
+                "after; those are different quantities: leave it out of layers=, or pass view= with one that fits both"
+            )
+    return found

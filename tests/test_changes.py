@@ -66,3 +66,11 @@ def test_one_module_with_another_checkpoint_loaded_is_refused() -> None:
 def test_data_that_can_be_gone_through_once_only_is_refused() -> None:
     with pytest.raises(BadInput):
         changes(linear(1.0), linear(0.6), iter([rows()]))
+
+
+def test_a_layer_that_is_seen_in_two_ways_is_refused() -> None:
+    flat = nn.Sequential(nn.Linear(4, 4))
+    maps = nn.Sequential(nn.Conv1d(4, 4, 1))
+    maps.register_forward_pre_hook(lambda module, args: (args[0][:, :, None].expand(-1, -1, 3),))
+    with pytest.raises(BadInput, match="layer '0' is seen as 'as is' in before and as 'mean over space' in after"):
+        changes(flat, maps, rows())
