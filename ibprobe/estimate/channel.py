@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -117,9 +117,20 @@ def noisy_rows(t: Float[Tensor, "n d"], channel: Channel, layer: str = "") -> No
     r = float(clean.square().sum(1).mean().sqrt())
     std = 0.0 if r == 0 else channel.sigma if channel.noise == "absolute" else channel.sigma * r
     u = clean / std if std else clean
-    if float(u.square().sum(1).max()) > _FLOAT32_REACH:
+    if float(u.square().sum(1).max()) > _FLOAT32_REACH or _products_are_coarse(u.device):
         u = u.double()
     return NoisyRows(u, std, clean, share, mean, unit / std if std else unit, noise_seeds(channel, layer), len(u))
+
+
+def _products_are_coarse(device: torch.device) -> bool:
+    """Whether matrix products of float32 keep ten bits there (TF32), which the kernel's differences cannot bear.
+
+    The setting is the user's, and stays; products of float64 heed it not.
+    """
+    products: Any = torch.backends.cuda.matmul
+    # Since torch 2.9; reading the older flag is an error where the newer one was used.
+    precision = getattr(products, "fp32_precision", None)
+    return device.type == "cuda" and (products.allow_tf32 if precision is None else precision == "tf32")
 
 
 def noise_seeds(channel: Channel, layer: str) -> tuple[int, ...]:

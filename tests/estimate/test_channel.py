@@ -1,9 +1,14 @@
 """The channel: what the noise is relative to, and that it is the same at every step."""
 
+import subprocess
+import sys
+from collections.abc import Iterator
+
 import pytest
 import torch
 
 from ibprobe import BadInput
+from ibprobe.estimate import channel
 from ibprobe.estimate.channel import Channel, noisy_rows, stable_seed
 
 
@@ -81,3 +86,39 @@ def test_bad_settings_are_refused(bad: dict[str, object]) -> None:
     object.__setattr__(channel, field, value)  # past the type check that only tests make
     with pytest.raises(BadInput, match=f"{field}=.*got"):
         channel.__post_init__()
+
+
+@pytest.fixture
+def tf32() -> Iterator[None]:
+    torch.set_float32_matmul_precision("high")
+    yield
+    torch.set_float32_matmul_precision("highest")
+
+
+@pytest.mark.usefixtures("tf32")
+def test_tf32_is_seen_on_a_gpu_alone_and_left_as_it_is() -> None:
+    assert channel._products_are_coarse(torch.device("cuda", 0))
+    assert not channel._products_are_coarse(torch.device("cpu"))
+    assert noisy_rows(rows(), Channel()).u.dtype == torch.float32
+    assert torch.get_float32_matmul_precision() == "high"
+
+
+@pytest.mark.parametrize("setting", ["torch.backends.fp32_precision", "torch.backends.cuda.matmul.fp32_precision"])
+def test_so_is_tf32_that_was_allowed_in_the_newer_way(setting: str) -> None:
+    program = f"""
+import torch
+from ibprobe.estimate.channel import _products_are_coarse
+assert not _products_are_coarse(torch.device("cuda"))
+{setting} = "tf32"
+assert _products_are_coarse(torch.device("cuda"))
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
+
+
+def test_products_that_would_be_coarse_are_of_float64(monkeypatch: pytest.MonkeyPatch) -> None:
+    fine = noisy_rows(rows(), Channel())
+    monkeypatch.setattr(channel, "_products_are_coarse", lambda device: True)
+    wide = noisy_rows(rows(), Channel())
+    assert wide.u.dtype == torch.float64
+    assert torch.equal(wide.u.float(), fine.u)
+    assert torch.equal(next(wide.draws()).float(), next(fine.draws()))
