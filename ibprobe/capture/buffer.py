@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,8 @@ from ibprobe.capture.rows import Batch, first_occurrences, row_keys, take_rows, 
 
 if TYPE_CHECKING:
     from jaxtyping import Int
+
+log = logging.getLogger("ibprobe")
 
 MAX_BYTES = 256 * 2**20
 """Memory that collected inputs may take; beyond it fewer rows are kept."""
@@ -63,8 +66,13 @@ class RowBuffer:
             return
         size = sum(t.numel() * t.element_size() for t in tensors_in((args, kwargs))) / n
         fits = max(int((self.max_bytes - self._bytes) / max(size, 1)), 0 if self.batches else 2)
-        if fits < len(fresh):
+        if fits < min(len(fresh), self.capacity - self.n):
             self._bytes = self.max_bytes
+            log.warning(
+                "ibprobe: expected %d rows, but inputs of %d KiB each fill the %d MiB that may be kept with %d, which "
+                "are measured: crop or shrink the inputs, or pass rows=%d",
+                self.capacity, size // 1024, self.max_bytes >> 20, self.n + fits, self.n + fits,
+            )  # fmt: skip
         fresh = fresh[: min(self.capacity - self.n, fits)]
         if not len(fresh):
             return

@@ -2,6 +2,7 @@ import io
 from collections import namedtuple
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pack_sequence
@@ -61,12 +62,19 @@ def test_collecting_ends_when_a_whole_pass_brings_nothing_new() -> None:
     assert (buffer.n, buffer.repeated) == (256, 512)
 
 
-def test_huge_inputs_reduce_the_rows_and_not_the_memory_limit() -> None:
+def test_huge_inputs_reduce_the_rows_and_not_the_memory_limit_which_is_said(caplog: pytest.LogCaptureFixture) -> None:
     buffer = RowBuffer(capacity=100, max_bytes=4000)
     buffer.add((torch.randn(8, 100),), {})
     assert (buffer.n, buffer.full) == (8, False)
+    assert not caplog.messages
     buffer.add((torch.randn(8, 100),), {})
     assert (buffer.n, buffer.full) == (10, True)
+    (said,) = caplog.messages
+    assert "expected 100 rows" in said
+    assert said.endswith("or pass rows=10")
+    as_many_as_asked_for = RowBuffer(capacity=10, max_bytes=4000)
+    as_many_as_asked_for.add((torch.randn(64, 100),), {})
+    assert (as_many_as_asked_for.n, len(caplog.messages)) == (10, 1)
     first_is_huge = RowBuffer(capacity=100, max_bytes=4000)
     first_is_huge.add((torch.randn(64, 100),), {})
     assert (first_is_huge.n, first_is_huge.full) == (10, True)
