@@ -48,6 +48,22 @@ def rank_0_alone(rank: int, given: str, folder: Path) -> dict[str, Any]:
     }
 
 
+def threads_that_a_group_leaves(rank: int, folder: Path, held: bool) -> list[str]:
+    probe, inner = watched(rank, "wrapper", folder)
+    kept = DistributedDataParallel(inner) if held else None
+    torch.distributed.destroy_process_group()
+    names = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
+    del probe, kept
+    return [name for name in names if "gloo" in name]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads have no names here")
+def test_a_probe_does_not_keep_the_threads_of_a_group_that_is_destroyed(tmp_path: Path) -> None:
+    assert in_ranks(threads_that_a_group_leaves, tmp_path / "let_go", False) == [[], []]
+    # A wrapper that is still held does: the test can fail.
+    assert all(in_ranks(threads_that_a_group_leaves, tmp_path / "held", True))
+
+
 @pytest.mark.parametrize("given", ["wrapper", "module"])
 def test_the_first_process_measures_and_the_others_rest(given: str, tmp_path: Path) -> None:
     first, second = in_ranks(rank_0_alone, given, tmp_path)
