@@ -54,5 +54,5 @@ if rank == 0:
     print(
         f"{size} processes; {len(records.layers)} layers at {len(records.steps)} steps, measured by rank {'+'.join(by)}"
     )
-del model  # it holds the group, whose threads could otherwise outlive the interpreter and abort the process
+del model  # with gloo, a wrapper that outlives its group can hang the process at its end
 distributed.destroy_process_group()
