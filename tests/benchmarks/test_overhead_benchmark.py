@@ -1,16 +1,19 @@
 """The cost benchmarks themselves: what they print, what they pair, and that they see a probe that is slow."""
 
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from benchmarks.costs import overhead_command, snapshot_command
+from benchmarks.costs.beside import beside
 from benchmarks.costs.every_step import step_cost
 from benchmarks.costs.markdown import table
-from benchmarks.costs.models import CASES, Case, Net, make, mlp, resnet
+from benchmarks.costs.models import CASES, LARGE, Case, LanguageModel, Net, make, mlp, resnet, resnet50
 from benchmarks.costs.pairs import Pair, Run, median_ratio, pair, verdict
 from benchmarks.costs.watchers import Clock, Notes, Variant, Watcher, nothing, nothing_due, probing, variants
 from torch import nn
@@ -124,17 +127,38 @@ def test_a_probe_with_nothing_due_takes_no_snapshot() -> None:
     assert found.watched.notes.snapshots == 0
 
 
+@pytest.mark.parametrize(("shared", "gain"), [(True, 1.0), (False, 2.0)])
+def test_work_that_takes_turns_with_steps_gains_nothing(shared: bool, gain: float) -> None:
+    turn = threading.Lock()
+
+    class Step(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            with turn if shared else nullcontext():
+                time.sleep(SLEEP)
+            return super().forward(x)
+
+    def work() -> None:
+        for _ in range(20):
+            with turn if shared else nullcontext():
+                time.sleep(SLEEP)
+            time.sleep(0.001)  # else the lock would be its own again
+
+    case = replace(SMALL, build=lambda: Step(16, 10))
+    found = beside(case, "cpu", "thread", "sleep", work)
+    assert found.gain == pytest.approx(gain, rel=0.3)
+
+
 @pytest.mark.slow
 def test_the_neighbour_logs_what_it_watches(tmp_path: Path) -> None:
-    watch = next(v for v in variants({}) if v.name.endswith("log_freq=1"))
+    watch = next(v for v in variants({}, 1.05) if v.name.endswith("log_freq=1"))
     found = pair(SMALL, "cpu", watch, 20, watched_first=False)
     assert len(found.watched.blocks) == len(found.bare.blocks) > 0
     assert nothing is not watch.bare
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n in LARGE else ()) for n in CASES])
 def test_every_model_trains(name: str) -> None:
-    net = make(CASES[name], "cpu")
+    net = make(replace(CASES[name], batch=2), "cpu")
     net.step()
     assert net.steps == 1
 
@@ -143,6 +167,18 @@ def test_the_models_have_the_shapes_that_the_page_names() -> None:
     assert [m.out_features for m in mlp() if isinstance(m, nn.Linear)] == [1024, 512, 256, 128, 10]
     # With 64 base channels, 11.2 million parameters: a ResNet-18 for ten classes with the stem of small images.
     assert sum(p.numel() for p in resnet(64).parameters()) == pytest.approx(11.2e6, rel=0.01)
+    with torch.device("meta"):
+        assert sum(p.numel() for p in resnet50().parameters()) == 25_557_032
+        assert sum(p.numel() for p in LanguageModel().parameters()) == 124_439_808
+
+
+def test_one_token_of_each_sequence_is_probed() -> None:
+    case = replace(
+        CASES["gpt2"], build=lambda: LanguageModel(50, 16, 64, 2), batch=64,
+        draw=lambda g: torch.randint(50, (512, 16), generator=g),
+    )  # fmt: skip
+    found = pair(case, "cpu", Variant("", probing(rows=256)), 10, watched_first=False)
+    assert found.watched.notes.snapshots >= 1
 
 
 @pytest.mark.slow
@@ -151,7 +187,10 @@ def test_the_overhead_command_prints_pairs_goals_and_how_much_longer_a_run_must_
 ) -> None:
     monkeypatch.setitem(overhead_command.CASES, "mlp", SMALL)
     monkeypatch.setattr(overhead_command, "LAYERS", (2,))
-    monkeypatch.setattr(overhead_command, "variants", lambda options: variants(options)[:3])  # W&B has its own test
+    monkeypatch.setattr(
+        overhead_command, "variants", lambda options, goal: variants(options, goal)[:3]
+    )  # W&B has its own test
+    monkeypatch.setattr(overhead_command, "works", lambda device: {"sleep": lambda: time.sleep(0.5)})
     arguments = ["--model", "mlp", "--repetitions", "2", "--minutes", "0.001", "--steps", "80"]
     assert overhead_command.main([*arguments, "--out", str(tmp_path / "out.md")]) == 0
     printed = capsys.readouterr()
@@ -164,6 +203,7 @@ def test_the_overhead_command_prints_pairs_goals_and_how_much_longer_a_run_must_
     assert float(defaults[4]) <= float(defaults[5])
     assert "**Too short**" in printed.out
     assert cells(lines, "2, stream")[1]
+    assert float(cells(lines, "mlp, sleep")[4]) == pytest.approx(0.5, abs=0.2)
     assert "pair 2/2" in printed.err
     assert "all of them about" in printed.err
 
@@ -175,6 +215,7 @@ def test_the_snapshot_command_prints_a_row_a_setting(tmp_path: Path, capsys: pyt
     lines = capsys.readouterr().out.splitlines()
     assert cells(lines, "1 layers, 128 rows, d = 8")[5:7] == ["–", "–"]
     assert len([line for line in lines if line.startswith("| 2 layers")]) == 5
+    assert cells(lines, "2 |")[0] == "2"
     assert cells(lines, "bracket, σ = 1.0")[3] in ("128", "256", "more than 256")
 
 

@@ -1,4 +1,4 @@
-"""Three networks of common shapes, with synthetic data: what is timed, not what is learned."""
+"""Networks of common shapes, with synthetic data: what is timed, not what is learned."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ class Case:
     batch: int
     optimizer: Callable[..., torch.optim.Optimizer]
     says: str
+    view: str = "auto"
+    """Of the probe."""
 
 
 @dataclass(slots=True)
@@ -33,6 +35,7 @@ class Net:
     x: Tensor
     y: Tensor
     batch: int
+    view: str = "auto"
     criterion: nn.Module = field(default_factory=nn.CrossEntropyLoss)
     steps: int = 0
 
@@ -56,8 +59,9 @@ def make(case: Case, device: str, seed: int = 0) -> Net:
     torch.manual_seed(seed)
     model = case.build().to(device)
     generator = torch.Generator().manual_seed(seed)
-    x, y = case.draw(generator), torch.randint(CLASSES, (ROWS,), generator=generator)
-    return Net(model, case.optimizer(model.parameters()), x.to(device), y.to(device), case.batch)
+    x = case.draw(generator)
+    y = x.roll(-1, 1) if case.view == "token" else torch.randint(CLASSES, (len(x),), generator=generator)
+    return Net(model, case.optimizer(model.parameters()), x.to(device), y.to(device), case.batch, case.view)
 
 
 def mlp() -> nn.Sequential:
@@ -115,6 +119,64 @@ class Transformer(nn.Module):
         return self.head(h.mean(1))
 
 
+class Bottleneck(nn.Module):
+    """The block of a ResNet-50."""
+
+    def __init__(self, fan_in: int, width: int, stride: int) -> None:
+        super().__init__()
+        parts: list[nn.Module] = []
+        for a, b, size, step in ((fan_in, width, 1, 1), (width, width, 3, stride), (width, 4 * width, 1, 1)):
+            parts += [nn.Conv2d(a, b, size, step, size // 2, bias=False), nn.BatchNorm2d(b), nn.ReLU()]
+        self.inner = nn.Sequential(*parts[:-1])
+        self.short: nn.Module = nn.Identity()
+        if fan_in != 4 * width:
+            wider = nn.Conv2d(fan_in, 4 * width, 1, stride, bias=False)
+            self.short = nn.Sequential(wider, nn.BatchNorm2d(4 * width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.inner(x) + self.short(x))
+
+
+def resnet50() -> nn.Sequential:
+    """Sixteen blocks in four stages, for images of 224 × 224 and a thousand classes."""
+    stem = nn.Sequential(
+        nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(3, 2, 1)
+    )  # fmt: skip
+    stages, fan_in = [], 64
+    for number, depth in enumerate((3, 4, 6, 3)):
+        width = 64 * 2**number
+        first = Bottleneck(fan_in, width, 2 if number else 1)
+        fan_in = 4 * width
+        stages.append(nn.Sequential(first, *(Bottleneck(fan_in, width, 1) for _ in range(depth - 1))))
+    return nn.Sequential(stem, *stages, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(fan_in, 1000))
+
+
+class LanguageModel(nn.Module):
+    """A decoder of GPT-2's shape; the head shares the embedding's weights."""
+
+    def __init__(self, tokens: int = 50257, length: int = 1024, width: int = 768, depth: int = 12) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(tokens, width)
+        self.position = nn.Embedding(length, width)
+        self.blocks = nn.ModuleList(
+            nn.TransformerEncoderLayer(
+                width, width // 64, 4 * width, dropout=0.1, activation="gelu", batch_first=True, norm_first=True
+            )
+            for _ in range(depth)
+        )
+        self.norm = nn.LayerNorm(width)
+        self.head = nn.Linear(width, tokens, bias=False)
+        self.head.weight = self.embedding.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        length = x.shape[1]
+        h = self.embedding(x) + self.position.weight[:length]
+        mask = nn.Transformer.generate_square_subsequent_mask(length, device=x.device)
+        for block in self.blocks:
+            h = block(h, src_mask=mask, is_causal=True)
+        return self.head(self.norm(h)).transpose(1, 2)  # classes come second, as the loss wants them
+
+
 def _adam(parameters: object) -> torch.optim.Optimizer:
     return torch.optim.Adam(parameters, lr=1e-3)  # type: ignore[arg-type]
 
@@ -136,4 +198,15 @@ CASES: Mapping[str, Case] = {
         Transformer, lambda g: torch.randint(256, (ROWS, 32), generator=g), 64, _adam,
         "transformer encoder, 4 blocks, d = 128, 32 tokens, dropout 0.1, batch 64, Adam",
     ),
+    "resnet50": Case(
+        resnet50, lambda g: torch.randn(1024, 3, 224, 224, generator=g), 64, _sgd,
+        "ResNet-50 shape, 224 × 224 images, batch 64, SGD with momentum, float32",
+    ),
+    "gpt2": Case(
+        LanguageModel, lambda g: torch.randint(50257, (4096, 1024), generator=g), 8, _adam,
+        "GPT-2 small shape, 12 blocks, d = 768, 1,024 tokens, dropout 0.1, batch 8, Adam, float32",
+        view="token",
+    ),
 }  # fmt: skip
+LARGE = ("resnet50", "gpt2")
+"""What a GPU is for."""

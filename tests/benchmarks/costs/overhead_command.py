@@ -6,7 +6,7 @@ import argparse
 import math
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median, quantiles
@@ -15,14 +15,17 @@ from typing import Any
 import ibprobe
 from ibprobe.schedule import SEEN
 
+from .beside import beside, works
 from .every_step import StepCost, step_cost
 from .markdown import common_options, finish, machine, say, settle, table
-from .models import CASES, Case, make
+from .models import CASES, LARGE, Case, make
 from .pairs import Pair, median_ratio, pair, verdict
 from .watchers import FEWEST, Variant, nothing_due, variants
 
 BUDGET, MARGIN = 0.05, 2.0
+GOAL, GPU_GOAL = 1.05, 1.02
 LAYERS, MODES = (1, 10, 100), ("replay", "stream")
+PARTS = ("runs", "steps", "beside")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,8 @@ def calibrate(case: Case, device: str) -> Calibration:
     snapshots = []
     for _ in range(3):
         start = time.perf_counter()
-        ibprobe.measure(net.model, (net.x, net.y), estimator="channel")
+        ibprobe.measure(net.model, (net.x, net.y), view=net.view, estimator="channel")
+        net.settled()
         snapshots.append(time.perf_counter() - start)
     return Calibration(quantiles(times[4:], n=4)[0], min(snapshots))
 
@@ -64,16 +68,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name in options.model:
             lines += [*_model(CASES[name], options), ""]
     if "steps" in options.part:
-        lines += _steps(options)
+        lines += [*_steps(options), ""]
+    if "beside" in options.part:
+        lines += _beside(options)
     finish(lines, options.out)
     return 0
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Time training runs with and without a probe, in pairs.")
-    parser.add_argument("--model", action="append", choices=CASES, help="only this one; may be given again")
     parser.add_argument(
-        "--part", action="append", choices=("runs", "steps"), help="only this one: whole runs, or steps"
+        "--model",
+        action="append",
+        choices=CASES,
+        help="only this one; may be given again (default: on a GPU the large ones)",
+    )
+    parser.add_argument(
+        "--part", action="append", choices=PARTS, help="only this one: whole runs, steps, or steps beside work"
     )
     parser.add_argument("--repetitions", type=int, default=3, help="pairs of each kind (default 3)")
     parser.add_argument(
@@ -83,8 +94,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--runtime", choices=("inline", "thread", "cuda-stream"), help="passed to the probe when given")
     common_options(parser)
     options = parser.parse_args(arguments)
-    options.model = options.model or list(CASES)
-    options.part = options.part or ["runs", "steps"]
+    options.model = options.model or [n for n in CASES if (n in LARGE) == options.device.startswith("cuda")]
+    options.part = options.part or list(PARTS)
     return options
 
 
@@ -95,7 +106,7 @@ def _for_probe(options: argparse.Namespace) -> dict[str, Any]:
 def _model(case: Case, options: argparse.Namespace) -> Iterator[str]:
     found = calibrate(case, options.device)
     length = found.needed if options.minutes is None else 60 * options.minutes
-    compared = variants(_for_probe(options))
+    compared = variants(_for_probe(options), GPU_GOAL if options.device.startswith("cuda") else GOAL)
     total = 2 * options.repetitions * length * sum(v.share for v in compared)
     say(
         f"{case.says}: a step {1e3 * found.step:.0f} ms, a snapshot {found.snapshot:.2f} s; runs of {length:.0f} s "
@@ -175,3 +186,26 @@ def _step(layers: int, mode: str, options: argparse.Namespace) -> StepCost:
         found = step_cost(layers, mode, watcher, options.steps, Path(folder), options.device)
     say(f"  {layers} layers, {mode}: {found.extra:.0f} ± {found.error:.0f} µs a step")
     return found
+
+
+def _beside(options: argparse.Namespace) -> Iterator[str]:
+    runtime = "cuda-stream" if options.device.startswith("cuda") else "thread"
+    yield from (f"## Steps while a snapshot is worked on, `runtime={runtime!r}`", "")
+    yield "A gain of 1 means that steps and work take turns, 2 that neither notices the other."
+    yield ""
+    head = ("", "step alone, ms", "step beside, ms", "ratio", "work alone, s", "both, s", "gain")
+    yield from table(
+        head, (_beside_row(n, work, runtime, options) for n in options.model for work in works(options.device).items())
+    )
+
+
+def _beside_row(
+    model: str, work: tuple[str, Callable[[], object]], runtime: str, options: argparse.Namespace
+) -> list[str]:
+    found = beside(CASES[model], options.device, runtime, *work)
+    say(f"  {model}, {found.name}: a step takes {found.step_beside / found.step:.2f} times as long")
+    numbers = (
+        f"{1e3 * found.step:.1f}", f"{1e3 * found.step_beside:.1f}", f"{found.step_beside / found.step:.2f}",
+        f"{found.work:.2f}", f"{found.both:.2f}", f"{found.gain:.2f}",
+    )  # fmt: skip
+    return [f"{model}, {found.name}", *numbers]

@@ -6,11 +6,15 @@ import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from .beside import critics
 from .markdown import common_options, finish, machine, say, settle, table
-from .snapshots import Setting, Snapshot, around, snapshot
+from .snapshots import Cost, Setting, Snapshot, around, cost, snapshot
 from .stated_error import INPUTS, UNITS, Reading, readings
 
 GOALS = (0.05, 0.02)
+PARTS = ("parts", "errors", "stacked")
+STACKED_GOAL = 1.5
+"""Times one layer that twelve may take on a GPU, where a step is too small to fill it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +28,10 @@ class Plan:
     sigmas: Sequence[float] = (1.0, 0.5, 0.25)
     error_rows: Sequence[int] = (512, 1024, 2048, 4096, 8192, 16384)
     critic_error_rows: Sequence[int] = (512, 1024, 2048, 4096, 8192)
+    stacked: Sequence[int] = (1, 2, 4, 8, 12)
 
 
-TINY = Plan(Setting(2, 128, 8), (1, 2), (128, 256), (4, 8), (1.0,), (128, 256), (128,))
+TINY = Plan(Setting(2, 128, 8), (1, 2), (128, 256), (4, 8), (1.0,), (128, 256), (128,), (1, 2))
 """For a test of the command itself."""
 
 
@@ -39,14 +44,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if "parts" in options.part:
         lines += _parts(plan, options)
     if "errors" in options.part:
-        lines += _errors(plan, options)
+        lines += [*_errors(plan, options), ""]
+    if "stacked" in options.part:
+        lines += _stacked(plan, options)
     finish(lines, options.out)
     return 0
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Time single snapshots by layers, rows and width.")
-    parser.add_argument("--part", action="append", choices=("parts", "errors"), help="only this one")
+    parser.add_argument("--part", action="append", choices=PARTS, help="only this one")
     parser.add_argument(
         "--repetitions", type=int, default=3, help="of each timing, and seeds of each error (default 3)"
     )
@@ -54,7 +61,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--tiny", action="store_true", help="settings of a test: seconds, and no use otherwise")
     common_options(parser)
     options = parser.parse_args(arguments)
-    options.part = options.part or ["parts", "errors"]
+    options.part = options.part or list(PARTS)
     return options
 
 
@@ -117,3 +124,19 @@ def _error_row(name: str, goal: float, found: Sequence[Reading]) -> list[str]:
     rows = f"{shown.rows:,}" if enough else f"more than {shown.rows:,}"
     known = (f"{shown.half_width:.3f}", f"{shown.error:.3f}", f"{shown.cpu:.2f}")
     return [name, f"{shown.truth:.2f}", f"{goal:g}", rows, *known]
+
+
+def _stacked(plan: Plan, options: argparse.Namespace) -> Iterator[str]:
+    yield from ("## Critics trained together", "")
+    yield f"Cold, of layers of 64 units, {plan.base.rows:,} rows. On a GPU, {max(plan.stacked)} layers are meant"
+    yield f"to take at most {STACKED_GOAL} times what one takes."
+    yield ""
+    found = [_critics(k, plan, options) for k in plan.stacked]
+    rows = [(k, f"{c.wall:.2f}", f"{c.wall / found[0].wall:.2f}") for k, c in zip(plan.stacked, found, strict=True)]
+    yield from table(("layers", "seconds", "times one"), rows)
+
+
+def _critics(layers: int, plan: Plan, options: argparse.Namespace) -> Cost:
+    found = cost(lambda: critics(layers, options.device, plan.base.rows), options.device, options.repetitions)
+    say(f"  critics of {layers} layers: {found.wall:.2f} s")
+    return found

@@ -46,8 +46,9 @@ def probing(measure_last: bool = True, **options: Any) -> Watcher:
     @contextmanager
     def watcher(net: Net, folder: Path, clock: Clock) -> Iterator[Notes]:
         probe = IBProbe(
-            net.model, loss=net.criterion, optimizer=net.optimizer, sinks=[], run_dir=folder / "run", **options
-        )
+            net.model, loss=net.criterion, optimizer=net.optimizer, view=net.view, sinks=[], run_dir=folder / "run",
+            **options,
+        )  # fmt: skip
         notes = Notes()
         probe._budget._clock = clock  # two runs take turns, and each has its own time
         probe.attach()
@@ -118,11 +119,16 @@ class Variant:
     surroundings: Callable[[Path], AbstractContextManager[object]] = nullcontext
 
 
-def variants(options: Mapping[str, Any]) -> list[Variant]:
-    """All comparisons, with one of equals that shows the machine's noise; ``options`` go to the probes."""
+def variants(options: Mapping[str, Any], goal: float) -> list[Variant]:
+    """All comparisons, with one of equals that shows the machine's noise.
+
+    Args:
+        options: for the probes.
+        goal: of the one at defaults.
+    """
     return [
         Variant("no probe, twice", nothing, share=0.25, blockwise=True),
-        Variant("probe, defaults", probing(**options), goal=1.05, fewest=FEWEST, blockwise=True),
+        Variant("probe, defaults", probing(**options), goal=goal, fewest=FEWEST, blockwise=True),
         Variant("probe, nothing due", nothing_due(**options), goal=1.005, share=0.25, blockwise=True),
         Variant("wandb.watch, log_freq=100", wandb_watch(100), wandb_log, share=0.25, surroundings=wandb_run),
         Variant("wandb.watch, log_freq=1", wandb_watch(1), wandb_log, share=0.1, surroundings=wandb_run),
