@@ -24,7 +24,7 @@ class Diagnosis:
     """A truth table: one line a layer, or a call of it."""
 
     status: str
-    """``armed``, ``not attached``, ``switched off``, ``at rest``, or ``disarmed: why``."""
+    """``armed``, ``not attached``, ``detached at step …``, ``switched off``, ``at rest``, or ``disarmed: why``."""
     layers: tuple[Sighting, ...]
     """What was seen of each layer when rows were last taken."""
     facts: tuple[str, ...]
@@ -57,11 +57,19 @@ def diagnosis(source: Source | None, journal: Journal, budget: Budget, *, armed:
     """
     if source is None:
         return Diagnosis(off, (), ())
-    ended = [e for e in journal.records.events if e.kind == "disarmed"]
-    status = "armed" if armed else f"disarmed: {ended[-1].why}" if ended else "not attached"
     return Diagnosis(
-        status, tuple(source.sightings), (*_memory(source, len(journal.records)), budget.summary(), *journal.left_out)
+        "armed" if armed else _at_rest(journal),
+        tuple(source.sightings),
+        (*_memory(source, len(journal.records)), budget.summary(), *journal.left_out),
     )
+
+
+def _at_rest(journal: Journal) -> str:
+    """Why its hooks are not at work: what ended the last run, if there was one."""
+    ended = {e.kind: e for e in journal.records.events if e.kind in ("disarmed", "cost")}
+    if "disarmed" in ended:
+        return f"disarmed: {ended['disarmed'].why}"
+    return f"detached at step {ended['cost'].step}" if ended else "not attached"
 
 
 _RECORD = 300

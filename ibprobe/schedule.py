@@ -143,7 +143,7 @@ class Budget:
 
     def summary(self) -> str:
         """One line for the end of a run."""
-        due = self.measured + self.skipped + self.late
+        due = self.measured + self.skipped + self.late + self.early
         training = max(self.elapsed - self.waited, 0.0)
         share = [f"{100 * self.spent / training:,.1f} %"] if training else []
         share += [] if self.share is None else [f"budget {100 * self.share:g} %"]
@@ -155,7 +155,8 @@ class Budget:
             return line
         if self.critics_skipped:
             line += f"; critics skipped {self.critics_skipped}×"
-        return line + ("; to see more: a larger budget= or fewer rows=" if self.skipped or self.critics_skipped else "")
+        more = self.skipped or self.critics_skipped
+        return line + ("; to see more: a larger budget=, None for all, or fewer rows=" if more else "")
 
     def state_dict(self) -> dict[str, Any]:
         """Counts, costs and the time that has passed, as plain types."""

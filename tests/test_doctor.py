@@ -1,6 +1,6 @@
 import pytest
 import torch
-from helpers import batches, quiet_probe, small_net, train
+from helpers import Setup, batches, quiet_probe, small_net, train
 from torch import Tensor, nn
 
 from ibprobe import IBProbe
@@ -64,6 +64,13 @@ def test_before_anything_was_seen_it_says_so() -> None:
     text = str(quiet_probe(small_net()).doctor())
     assert "not attached" in text
     assert "nothing was seen of any layer yet" in text
+
+
+def test_a_run_that_is_over_is_told_from_one_that_never_began() -> None:
+    run = Setup()
+    with (probe := run.probe()):
+        run.train()
+    assert str(probe.doctor()).startswith("ibprobe: detached at step 4\n")
 
 
 @pytest.mark.parametrize("mode", ["replay", "stream"])

@@ -140,8 +140,8 @@ def test_the_run_ends_with_one_line_that_says_what_was_left_out() -> None:
     budget.skipped, budget.critics_skipped, budget.early = 3, 2, 4
     clock.now = 100 + 50
     assert budget.summary() == (
-        "measured 1 of 4 due steps: 1.0 s beside 49.0 s of training (2.0 %, budget 10 %); 4 were due before there were "
-        "enough rows; critics skipped 2×; to see more: a larger budget= or fewer rows="
+        "measured 1 of 8 due steps: 1.0 s beside 49.0 s of training (2.0 %, budget 10 %); 4 were due before there were "
+        "enough rows; critics skipped 2×; to see more: a larger budget=, None for all, or fewer rows="
     )
     assert Budget(None).summary() == "measured 0 of 0 due steps: 0.0 s beside 0.0 s of training"
 

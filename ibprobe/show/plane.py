@@ -80,7 +80,7 @@ def _how_to_read(panel: Panel, frontier: Points) -> str:
     limit = " · solid: the IB curve, likewise" if frontier else ""
     limit += " · dotted: up to the rate, an upper bound" if panel.rates else ""
     whiskers = "brackets" if panel.seeds == 1 else f"95 % over {panel.seeds} seeds"
-    return f"whiskers: {whiskers} · hollow: flagged, point at it · dashed: what no point may pass{limit}"
+    return f"whiskers: {whiskers} · hollow: flagged · dashed: what no point may pass{limit}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,6 +120,7 @@ def measurement_table(found: Sequence[Case]) -> list[Table]:
 def _measurement(case: Case) -> dict[str, str]:
     meta, config = case.records.meta, dict(case.records.meta.get("config") or {})
     said = {_MEANING[k]: _plain(meta[k]) for k in _MEANING if meta.get(k) is not None}
+    said |= _views(case.records)
     if case.seeds > 1:
         # What is each run's own would pass for that of all.
         said = {k: v for k, v in said.items() if k not in ("seed", "started")}
@@ -128,6 +129,17 @@ def _measurement(case: Case) -> dict[str, str]:
     else:
         said |= _cost(case.records)
     return said | {f"config: {k}": _plain(v) for k, v in config.items()}
+
+
+def _views(records: Records) -> dict[str, str]:
+    """What the view that was asked for came to; layers where there are several."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for e in records:
+        found[e.view].add(shown_name(e.layer))
+    if not found or records.meta.get("view") is None:
+        return {}
+    each = [f"{view} ({few(sorted(layers), 6)})" if len(found) > 1 else view for view, layers in found.items()]
+    return {_MEANING["view"]: f"{_plain(records.meta['view'])}: {', '.join(each)}"}
 
 
 def _plain(value: Any) -> str:

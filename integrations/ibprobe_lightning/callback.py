@@ -10,6 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from ibprobe import IBProbe, ProbeError
+from ibprobe.sinks.fanout import on_terminal
 from ibprobe_lightning.fit import Fit
 from ibprobe_lightning.labels import labels_of
 from ibprobe_lightning.loggers import with_loggers
@@ -138,7 +139,7 @@ class IBProbeCallback(Callback):
         if self._fit is not None and self._fit.at_work:
             self._fit.end(measure=True)
             if self._report:
-                self._fit.report()
+                self._fit.report(say=trainer.is_global_zero and on_terminal(self._options.get("sinks", "auto")))
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Leave nothing behind when training breaks off."""

@@ -72,14 +72,16 @@ class Fit:
             self.at_work = False
             self._isolated("the end", lambda: self.probe.detach(measure=measure))
 
-    def report(self) -> None:
-        """Write the report beside the records, if anything was measured."""
+    def report(self, *, say: bool) -> None:
+        """Write the report beside the records, if anything was measured, and ``say`` where."""
         if len(self.probe.estimates):
-            self._isolated("report.html", self._write_report)
+            self._isolated("report.html", self._write_report, say)
 
-    def _write_report(self) -> None:
+    def _write_report(self, say: bool) -> None:
         try:
-            log.info("ibprobe: %s", self.probe.report(self.probe.run_dir / "report.html"))
+            path = self.probe.report(self.probe.run_dir / "report.html")
+            if say:
+                print(f"ibprobe: report in {path}")
         except MissingExtra as e:
             log.warning("ibprobe: %s; for none: report=False", e)
 

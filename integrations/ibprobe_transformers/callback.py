@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from ibprobe import BadInput, IBProbe, MissingExtra, UnknownName
+from ibprobe.sinks.fanout import on_terminal
 from ibprobe_transformers.checkpoints import name_of, saved_state, unusable
 from ibprobe_transformers.trainer import Calling, SeenBatches, reporting
 from ibprobe_transformers.views import proposed_layers, proposed_view
@@ -170,7 +171,9 @@ class IBProbeCallback(TrainerCallback):
         if self.probe is None or not self._report or not self.probe.estimates.estimates:
             return
         try:
-            log.info("ibprobe: report in %s", self.probe.report(self.probe.run_dir / "report.html"))
+            path = self.probe.report(self.probe.run_dir / "report.html")
+            if state.is_world_process_zero and on_terminal(self._options.get("sinks", "auto")):
+                print(f"ibprobe: report in {path}")
         except MissingExtra as e:
             log.info("ibprobe: no report: %s", e)
 

@@ -51,11 +51,14 @@ def headlines(callback: IBProbeCallback, quantity: str = "I_TY") -> set[tuple[st
     return {(e.layer, e.view) for e in callback.probe.estimates if e.headline and e.quantity == quantity}
 
 
-def test_one_line_writes_the_plane_of_every_block_and_a_report(tmp_path: Path) -> None:
+def test_one_line_writes_the_plane_of_every_block_and_a_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     callback = IBProbeCallback(rows=64)
     trainer(tmp_path, callback, logging_steps=4).train()
     (folder,) = (tmp_path / "out" / "ibprobe").iterdir()
     assert (folder / "report.html").is_file()
+    assert f"ibprobe: report in {folder / 'report.html'}\n" in capsys.readouterr().out
     records = load_run(folder)
     assert {(e.layer, e.quantity) for e in records if e.headline and e.quantity in ("I_XT", "I_TY")} == {
         (layer, quantity)

@@ -186,8 +186,13 @@ def test_the_trial_steps_of_a_tuner_are_not_counted(first: bool) -> None:
     assert probe_of(watching).estimates.steps[-1] == 24
 
 
-def test_the_report_is_written_beside_the_records(tmp_path: Path) -> None:
-    probe = fit(callback(report=True))
+@pytest.mark.parametrize("sinks", ["auto", []])
+def test_the_report_is_written_beside_the_records_and_a_terminal_says_where(
+    sinks: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    probe = fit(callback(report=True, sinks=sinks))
+    said = f"ibprobe: report in {probe.run_dir / 'report.html'}\n"
+    assert (said in capsys.readouterr().out) == bool(sinks)
     assert probe.run_dir.parent == tmp_path / "ibprobe"
     assert "<html" in (probe.run_dir / "report.html").read_text(encoding="utf-8")
 

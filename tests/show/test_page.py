@@ -159,6 +159,20 @@ def test_a_critic_of_an_earlier_step_says_so():
     assert [(c.text, c.title) for c in finals.rows[0].cells if c.title == "4.9"] == [("4.900 at 0", "4.9")]
 
 
+def test_what_auto_came_to_is_told_of_each_layer():
+    def told(*seen: tuple[str, str]) -> str:
+        records = Records(tuple(estimate(layer=layer, view=view) for layer, view in seen), (), {"view": "auto"})
+        made = {s.table.id: s.table.rows for s in page_of([("run", records)]).sections if s.table}
+        told = {line.cells[0].text: line.cells[1].text for line in made["measurement"]}
+        return told["view of a layer's output"]
+
+    assert told(("a", "as is"), ("b", "as is")) == "auto: as is"
+    assert (
+        told(("conv", "mean over space"), ("b", "as is"), ("c", "as is"))
+        == "auto: mean over space (conv), as is (b, c)"
+    )
+
+
 def test_several_runs_have_a_column_each():
     made = tables(estimate(), interval("I_TY", 0.4, 0.6), runs=2)
     assert made["measurement"].columns == ("", "lr = 0", "lr = 1")

@@ -19,7 +19,6 @@ from .peers import ask
 
 GOAL = 1e-6
 """Nats that the objective may be above the reference's."""
-STRETCH = 5.0
 _DIT = (((4, 2), 8.0), ((8, 2), 8.0), ((16, 2), 8.0))
 _BELOW = 256
 """References take too long beyond this many inputs."""
