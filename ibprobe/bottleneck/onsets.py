@@ -19,6 +19,8 @@ _FOLLOWED = 16
 """Places that are climbed from: those whose roots are lowest at first."""
 _LONGEST = 100.0
 _NEWTON = 60
+_RTOL = 1e-3
+"""Width of the bracket in which a bifurcation lies."""
 _TOL = 1e-8
 """Clusters that differ by less in what they are worth are one."""
 
@@ -101,10 +103,8 @@ def _roots(joint: Joint, places: Any, near: Any) -> tuple[Float[np.ndarray, " m"
     return np.where(rises, at, math.inf), (terms @ joint.rows) / total[:, None]
 
 
-def bifurcations(
-    joint: Joint, first: float, most: int, *, rtol: float = 1e-3, highest: float = math.inf
-) -> list[float]:
-    """The next betas above the onset at which the optimum gains clusters, each to ``rtol``.
+def bifurcations(joint: Joint, first: float, most: int, *, highest: float = math.inf) -> list[float]:
+    """The next betas above the onset at which the optimum gains clusters, each to a thousandth.
 
     They are looked for in steps of 5 %: two within one step count as one.
 
@@ -112,12 +112,11 @@ def bifurcations(
         joint: p(x, y).
         first: the onset, which is not in the result.
         most: stop after so many.
-        rtol: width of the bracket in which each lies.
         highest: stop at this β.
     """
     problem = Problem.of(joint)
     found: list[float] = []
-    low = first * (1 + 2 * rtol)
+    low = first * (1 + 2 * _RTOL)
     if not math.isfinite(first) or most < 1:
         return found
     below = solve(problem.at(low), problem.one_cluster(), tol=_TOL)
@@ -125,7 +124,7 @@ def bifurcations(
         high = 1.05 * low
         above = solve(problem.at(high), below.clusters, tol=_TOL)
         if _clusters(above) > _clusters(below) > 1:
-            found.append(_located(problem, (low, below), (high, above), rtol))
+            found.append(_located(problem, (low, below), (high, above)))
         low, below = high, above
     return [beta for beta in found if beta < highest]
 
@@ -134,8 +133,8 @@ def _clusters(solution: Solution) -> int:
     return len(solution.clusters)
 
 
-def _located(problem: Problem, low: tuple[float, Solution], high: tuple[float, Solution], rtol: float) -> float:
-    while high[0] - low[0] > rtol * low[0]:
+def _located(problem: Problem, low: tuple[float, Solution], high: tuple[float, Solution]) -> float:
+    while high[0] - low[0] > _RTOL * low[0]:
         middle = math.sqrt(low[0] * high[0])
         found = solve(problem.at(middle), low[1].clusters, tol=_TOL)
         if _clusters(found) > _clusters(low[1]):

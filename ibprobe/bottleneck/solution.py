@@ -13,6 +13,8 @@ from ibprobe.bottleneck.weights import best_weights
 _STEPS = 60
 _UNUSED = 1e-8
 _LIGHT = 1e-3
+_ROUNDS = 40
+"""Of iterating and proving, at most."""
 _MARGIN = 0.3
 """Of the tolerance, what is worked to: a climb may end a little below the top, and merging may cost the rest."""
 _CLOSE = (1e-8, 1e-4, 1e-3)
@@ -29,7 +31,7 @@ class Solution:
     """Bound on the objective's distance from its minimum over all encoders, nats."""
 
 
-def solve(problem: Problem, start: Array, *, tol: float = 1e-6, rounds: int = 40) -> Solution:
+def solve(problem: Problem, start: Array, *, tol: float = 1e-6) -> Solution:
     """Iterate, prove, and put clusters where they are missing, until the proof holds.
 
     Every certificate gives a value that no encoder is below; the highest of them proves all solutions, the one with
@@ -40,11 +42,10 @@ def solve(problem: Problem, start: Array, *, tol: float = 1e-6, rounds: int = 40
         problem: the joint at one β.
         start: ``(t, k)`` clusters, such as those of a neighbouring β.
         tol: the gap that is good enough, nats.
-        rounds: of iterating and proving, at most.
     """
     within, clusters, lowest, proved, settled = _MARGIN * tol, start, math.inf, -math.inf, False
     best = start
-    for _ in range(rounds):
+    for _ in range(_ROUNDS):
         if not settled:
             clusters = settle(problem, _joined(problem, clusters, 0.01 * within), tol=within, steps=_STEPS)
         value = problem.step(clusters)[1]

@@ -98,7 +98,7 @@ class Loop:
         elif looked and self.needs_labels:
             self._tell(
                 "no labels were seen, so I(T;Y) will be missing: pass loss=criterion (a module) to IBProbe, "
-                "or target=batch -> labels to a Trainer's callback, or add after the forward pass:  "
+                "or labels=batch -> labels to a Trainer's callback, or add after the forward pass:  "
                 "probe.observe(y=labels)"
             )
 

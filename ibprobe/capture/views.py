@@ -226,7 +226,7 @@ def _token(t: Tensor, marks: _Marks, view: ViewName) -> tuple[Tensor, str] | Non
     """One token a row, where the view says so and it is known which."""
     mask, pick = marks.of(t, marks.mask), marks.of(t, marks.pick)
     if view in get_args(TokenView) and pick is not None:
-        return t[pick].flatten(1), "one unmasked token"
+        return t[pick].flatten(1), f"one unmasked token{', the next as label' * (view == 'next_token')}"
     if view not in ("first", "last"):
         return None
     if mask is None:

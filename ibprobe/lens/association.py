@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Literal
 
-from ibprobe.lens.effects import FALSE_DISCOVERIES, SEEDS_FOR_A_VERDICT, Effect, judged, paired
+from ibprobe.lens.effects import SEEDS_FOR_A_VERDICT, Effect, judged, paired
 from ibprobe.lens.runs import GAP, SHIFTED, Key, Run
 
 RECORDS = ("I_XT", "I_XT_given_Y", "fall")
@@ -34,7 +34,6 @@ def associations(
     split: str = "train",
     *,
     fewest: int = SEEDS_FOR_A_VERDICT,
-    rate: float = FALSE_DISCOVERIES,
 ) -> list[Association]:
     """Association of each layer's I(X;T̃), I(X;T̃|Y) and fall from the peak with gap and shifted accuracy.
 
@@ -42,7 +41,6 @@ def associations(
         runs: of a design; those of the placebo are left out.
         split: rows that the records are of.
         fewest: seeds and settings without which there is no verdict.
-        rate: expected share of false ones among those that are found, over the layers.
     """
     planned = [run for run in runs if not run.order]
     keys = dict.fromkeys(key for run in planned for key in run.values)
@@ -51,7 +49,7 @@ def associations(
         for quantity in RECORDS:
             of = [k for k in keys if (k.how, k.split, k.quantity) == ("training", split, quantity)]
             for across in _KINDS:
-                found += _judged(planned, of, outcome, across, fewest, rate)
+                found += _judged(planned, of, outcome, across, fewest)
     return found
 
 
@@ -60,9 +58,7 @@ Points = Mapping[tuple[int, str], tuple[float, float]]
 """Record and outcome by seed and settings."""
 
 
-def _judged(
-    runs: Sequence[Run], of: Sequence[Key], outcome: Key, across: Across, fewest: int, rate: float
-) -> Iterator[Association]:
+def _judged(runs: Sequence[Run], of: Sequence[Key], outcome: Key, across: Across, fewest: int) -> Iterator[Association]:
     """One family: the layers of one record and outcome."""
     raw: dict[Key, Effect] = {}
     few: dict[Key, Effect] = {}
@@ -76,7 +72,7 @@ def _judged(
         effect = _over_settings(points) if across == "settings" else _over_chance(points)
         if effect.seeds > 1:
             (raw if enough else few)[key] = effect
-    verdicts = few | judged(raw, fewest=fewest, rate=rate)
+    verdicts = few | judged(raw, fewest=fewest)
     yield from (Association(key, outcome, across, verdicts[key]) for key in of if key in verdicts)
 
 

@@ -118,8 +118,8 @@ def _goes_with(quantity: str, outcome: Key, direction: Direction) -> _Test:
     return test
 
 
-def _spreads(factors: Sequence[str], direction: Direction) -> _Test:
-    """Over seeds, distances from the median differ (Brown and Forsythe 1974, paired)."""
+def _spreads(factors: Sequence[str]) -> _Test:
+    """Over seeds, distances from the median are larger (Brown and Forsythe 1974, paired)."""
 
     def test(evidence: Evidence) -> _Answer:
         comparison = evidence.strongest(factors)
@@ -137,7 +137,7 @@ def _spreads(factors: Sequence[str], direction: Direction) -> _Test:
         # Two seeds are equally far from their median: one difference, said twice.
         raw = {layer: paired(of if len(of) > 2 else of[:1]) for layer, of in apart.items()}
         # Seeds spread by less than what is negligible of a value, so that there is no such line here.
-        return _decided(judged(raw, fewest=evidence.fewest), direction)
+        return _decided(judged(raw, fewest=evidence.fewest), "more")
 
     return test
 
@@ -180,7 +180,7 @@ _CLAIMS: Sequence[tuple[str, str, _Test]] = (
     (
         "Dropout raises the variance of I(X;Z).",
         "I(X;T̃) spreads more over seeds at its strongest level.",
-        _spreads(_DROPOUT, "more"),
+        _spreads(_DROPOUT),
     ),
     (
         "Dropout makes a network average over noisy representations.",

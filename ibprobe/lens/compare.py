@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ibprobe.errors import BadInput, UnknownName
 from ibprobe.lens.design import PLACEBO, Setting
-from ibprobe.lens.effects import FALSE_DISCOVERIES, NEGLIGIBLE, SEEDS_FOR_A_VERDICT, Effect, differences, judged, paired
+from ibprobe.lens.effects import NEGLIGIBLE, SEEDS_FOR_A_VERDICT, Effect, differences, judged, paired
 from ibprobe.lens.runs import KEPT, Key, Run
 
 Values = Mapping[tuple[int, str], float]
@@ -60,20 +60,18 @@ def compare(
     *,
     baseline: Setting | None = None,
     fewest: int = SEEDS_FOR_A_VERDICT,
-    rate: float = FALSE_DISCOVERIES,
     negligible: Mapping[str, float] = NEGLIGIBLE,
 ) -> list[Comparison]:
     """Effects of every level of a factor.
 
     A pair is two runs of one seed that differ in this factor alone; where other factors vary too, a seed's difference
-    is the mean over their levels. False discoveries are controlled over the layers of one level and quantity.
+    is the mean over their levels. False discoveries are controlled, at 5 %, over the layers of one level and quantity.
 
     Args:
         runs: of a design, or any that were recorded.
         factor: a key of their ``config``.
         baseline: the level that others are compared with, or its text; by default the lowest.
         fewest: seeds without which there is no verdict.
-        rate: expected share of false ones among the effects found.
         negligible: by quantity; an effect that is smaller for certain is called none.
 
     Raises:
@@ -91,7 +89,7 @@ def compare(
             of_level = by_settings(runs, factor, level)
             raw = {key: paired(differences(of_level[key], of_base[key])) for key in of_level if key in of_base}
             effects = {key: effect for key, effect in raw.items() if effect.seeds}
-            found.append(Comparison(factor, base, level, judged_by_family(effects, fewest, rate, negligible)))
+            found.append(Comparison(factor, base, level, judged_by_family(effects, fewest, negligible)))
     if not any(comparison.effects for comparison in found):
         raise BadInput(f"no two runs of one seed differ in {factor!r} alone: record them with the same seeds")
     return found
@@ -116,9 +114,7 @@ def by_settings(runs: Sequence[Run], factor: str, level: Setting) -> dict[Key, d
     return found
 
 
-def judged_by_family(
-    effects: Mapping[Key, Effect], fewest: int, rate: float, negligible: Mapping[str, float]
-) -> dict[Key, Effect]:
+def judged_by_family(effects: Mapping[Key, Effect], fewest: int, negligible: Mapping[str, float]) -> dict[Key, Effect]:
     """Verdicts, with false discoveries controlled over the layers of each quantity, split and way of measuring."""
     families: dict[tuple[str, str, str], dict[str, Effect]] = {}
     for key, effect in effects.items():
@@ -126,5 +122,5 @@ def judged_by_family(
     return {
         Key(how, split, layer, quantity): effect
         for (how, split, quantity), of in families.items()
-        for layer, effect in judged(of, fewest=fewest, rate=rate, negligible=negligible.get(quantity, 0.0)).items()
+        for layer, effect in judged(of, fewest=fewest, negligible=negligible.get(quantity, 0.0)).items()
     }

@@ -9,7 +9,7 @@ from statistics import fmean
 from ibprobe.errors import UnknownName
 from ibprobe.lens.compare import by_settings, factors_in, judged_by_family
 from ibprobe.lens.design import PLACEBO, Setting
-from ibprobe.lens.effects import FALSE_DISCOVERIES, SEEDS_FOR_A_VERDICT, Effect, paired
+from ibprobe.lens.effects import SEEDS_FOR_A_VERDICT, Effect, paired
 from ibprobe.lens.runs import Key, Run
 
 FEWEST_LEVELS = 3
@@ -33,7 +33,6 @@ def dose(
     factor: str,
     *,
     fewest: int = SEEDS_FOR_A_VERDICT,
-    rate: float = FALSE_DISCOVERIES,
     levels_at_least: int = FEWEST_LEVELS,
 ) -> Dose | None:
     """How values move along a factor's levels; None where those are words or too few.
@@ -42,7 +41,6 @@ def dose(
         runs: of a design, or any that were recorded.
         factor: a key of their ``config``.
         fewest: seeds without which there is no verdict.
-        rate: expected share of false ones among the slopes found, over the layers of a quantity.
         levels_at_least: with two, the slope is the difference.
 
     Raises:
@@ -59,7 +57,7 @@ def dose(
     whole = {key: of for key in everywhere if (of := _at_all_levels([values[key] for values in at]))[0]}
     slopes = {key: paired(_slopes(of)) for key, of in whole.items()}
     means = {key: [paired(_of_seeds(values)) for values in of] for key, of in whole.items()}
-    return Dose(factor, levels, means, judged_by_family(slopes, fewest, rate, {}))
+    return Dose(factor, levels, means, judged_by_family(slopes, fewest, {}))
 
 
 Cells = Mapping[tuple[int, str], float]

@@ -84,25 +84,24 @@ def judged(
     effects: Mapping[Name, Effect],
     *,
     fewest: int = SEEDS_FOR_A_VERDICT,
-    rate: float = FALSE_DISCOVERIES,
     negligible: float = 0.0,
 ) -> dict[Name, Effect]:
     """Verdicts of one comparison, over all its layers.
 
     Effects whose 90 % interval lies within ± ``negligible`` are none, however certain (two one-sided tests; Schuirmann
-    1987). Of the others, those are found that Benjamini and Hochberg's step-up procedure (1995) rejects at ``rate``.
+    1987). Of the others, those are found that Benjamini and Hochberg's step-up procedure (1995) rejects at 5 %.
     With fewer seeds than ``fewest`` nothing is decided.
     """
     enough = {name: e for name, e in effects.items() if e.seeds >= fewest}
-    found = _found({name: e.p for name, e in enough.items()}, rate)
+    found = _found({name: e.p for name, e in enough.items()})
     return {
         name: replace(e, verdict=_verdict(e, name in found, name in enough, negligible)) for name, e in effects.items()
     }
 
 
-def _found(p: Mapping[Name, float], rate: float) -> set[Name]:
+def _found(p: Mapping[Name, float]) -> set[Name]:
     ordered = sorted(p, key=lambda name: p[name])
-    last = max((k for k, name in enumerate(ordered, 1) if p[name] <= rate * k / len(ordered)), default=0)
+    last = max((k for k, name in enumerate(ordered, 1) if p[name] <= FALSE_DISCOVERIES * k / len(ordered)), default=0)
     return set(ordered[:last])
 
 

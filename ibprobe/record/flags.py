@@ -35,15 +35,15 @@ FLAGS: dict[str, Flag] = {
         "Beyond 0.5 nats the middle of the two ends is worse than the lower end plus a quarter of a nat.",
     ),
     "outside_bracket": Flag(
-        "The critic's held-out lower bound lies above the upper end of the bracket, beyond both errors.",
+        "The estimator beside the bracket reads more than its upper end, beyond both errors.",
         "A fault: repeated rows, rows that do not line up, or a leak between folds.",
         "Do not use either number; check that rows are distinct and aligned, and report it.",
         "1.96 combined standard errors, which chance passes in one of 40 such records.",
     ),
     "critic_behind": Flag(
-        "The critic reads less than the lower end of the bracket, beyond both errors.",
-        "A fact about the critic: too few rows or steps for this dependence.",
-        "Use the bracket; the critic's value is still a valid, loose lower bound.",
+        "The estimator beside the bracket reads less than its lower end, beyond both errors.",
+        "A fact about that estimator: for a critic, too few rows or steps for this dependence.",
+        "Use the bracket; the lower_confidence of a critic is still a valid, loose lower bound.",
         "1.96 combined standard errors, which chance passes in one of 40 such records.",
     ),
     "deterministic": Flag(
@@ -52,7 +52,7 @@ FLAGS: dict[str, Flag] = {
         "Use a positive sigma; every published 'compression' without one is the estimator's.",
     ),
     "stochastic": Flag(
-        "The layer draws random numbers, so it is no function of x; I(X;T) has no lower end.",
+        "The layer draws random numbers, so it is no function of x; I(X;T̃) has no lower end.",
         "Dropout, sampling or batch statistics: the kernel bounds I(T;T̃), which exceeds I(X;T̃).",
         "Read the upper end as an upper bound; passes=16 gives both ends; or measure in eval mode (mode='replay').",
     ),
@@ -81,10 +81,10 @@ FLAGS: dict[str, Flag] = {
     "singleton_classes": Flag(
         "Classes with a single row were taken together as one class (a lone one was left out).",
         "A class seen once says nothing about what predicts it.",
-        "Measure more rows, or read I(T;Y) as a statement about coarser labels.",
+        "Measure more rows, or read I(T̃;Y) as a statement about coarser labels.",
     ),
     "many_classes": Flag(
-        "There are more classes than a tenth of the rows, so H(Y) and both ends of I(T;Y) are too low.",
+        "There are more classes than a tenth of the rows, so H(Y) and both ends of I(T̃;Y) are too low.",
         "The entropy of labels cannot be estimated from a few rows a class.",
         "Measure more rows, or coarser labels.",
         "At ten rows a class the entropy of the labels is 0.05 nats off, (K − 1)/2n.",
@@ -102,7 +102,7 @@ FLAGS: dict[str, Flag] = {
         "The normaliser's relative error is 1/√ess: a tenth of a nat at 100.",
     ),
     "over_fitted": Flag(
-        "The critic reads over 0.5 nats more on its own training rows than on held-out rows.",
+        "The critic reads over 0.5 nats more on rows that it was fitted on than on rows that it has not seen.",
         "Too few rows for the critic's capacity.",
         "The value lies between the two and may be off by their gap: use more rows, or read lower_confidence.",
         "20 Gaussian columns: 2,048 rows have a gap of 0.2, 512 rows one of 0.5 to 0.6 and a value 0.1 off.",
@@ -149,7 +149,7 @@ FLAGS: dict[str, Flag] = {
         "At 4 units rounding adds half a percent to the noise's variance, 1/(12 · 4²).",
     ),
     "one_class": Flag(
-        "All measured rows carry the same label, so I(T;Y) is 0 whatever the layer does.",
+        "All measured rows carry the same label, so I(T̃;Y) is 0 whatever the layer does.",
         "Sorted data, or a probe set drawn from one class.",
         "Shuffle the data or give a probe_set= with all classes.",
     ),

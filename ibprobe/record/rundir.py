@@ -18,14 +18,14 @@ from ibprobe.errors import BadRun
 from ibprobe.record.lines import Lines, in_order, missing_ranks, of_rank, ranks_in
 from ibprobe.record.records import SCHEMA, Estimate, Event, Logged, Records
 
-ROOT = Path("runs/ib")
+_ROOT = Path("runs/ib")
 _FILES = ("records", "events", "curves")
 _T = TypeVar("_T")
 
 
-def new_run_dir(root: Path = ROOT) -> Path:
-    """A fresh path ``<root>/<UTC time>-<id>``; nothing is created yet."""
-    return root / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{uuid.uuid4().hex[:6]}"
+def new_run_dir() -> Path:
+    """A fresh path ``runs/ib/<UTC time>-<id>``; nothing is created yet."""
+    return _ROOT / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{uuid.uuid4().hex[:6]}"
 
 
 class RunDir:

@@ -18,20 +18,16 @@ _POINTS = 2000
 """More of them could not be told apart in a curve of this width, and would fill the page."""
 _LINE = 14.0
 """Pixels that a name takes."""
-StepScale = Literal["log", "linear"]
 WHAT = {"I_XT": "Kept of the input", "I_TY": "Kept of the target"}
 
 
-def lines(
-    panel: Panel, quantity: Literal["I_XT", "I_TY"], *, beside: Sequence[Panel] = (), steps: StepScale = "log"
-) -> Spec:
+def lines(panel: Panel, quantity: Literal["I_XT", "I_TY"], *, beside: Sequence[Panel] = ()) -> Spec:
     """One coordinate of every layer against the training step, with its 95 % interval as a band and its ceiling.
 
     Args:
         panel: values of one channel.
         quantity: which coordinate.
         beside: panels shown next to it; those that are comparable get the same axis.
-        steps: scale of the step axis; ``log`` shows step 0 too (symmetric logarithm).
 
     Returns:
         A Vega-Lite specification without colours of its own, whose points are under ``datasets``.
@@ -55,7 +51,7 @@ def lines(
         ],
         "layer": [
             *_ceiling(panel, quantity, low, high),
-            *_marks(panel, q, step_axis(panel.steps, steps), value),
+            *_marks(panel, q, step_axis(panel.steps), value),
             *_names(panel, q, (low, high)),
         ],
     }
@@ -86,15 +82,14 @@ def _marks(panel: Panel, q: str, at: Spec, value: Spec) -> list[Spec]:
     ]
 
 
-def step_axis(steps: Sequence[int], scale: StepScale) -> Spec:
-    """The step axis, from the first measured step to the last."""
+def step_axis(steps: Sequence[int]) -> Spec:
+    """The step axis, from the first measured step to the last: a logarithm that shows step 0, too."""
     last = max([*steps, 1])
     decades = [10**k for k in range(len(str(last))) if 10**k < last / 2]
-    kind: Spec = {"type": "symlog", "constant": 1} if scale == "log" else {"type": "linear"}
-    ticks: Spec = {"values": [0, *decades, last]} if scale == "log" else {"tickCount": 6}
     return {
         "field": "step", "type": "quantitative", "title": "optimizer step",
-        "scale": {**kind, "domain": [0, last], "nice": False}, "axis": {"grid": False, **ticks},
+        "scale": {"type": "symlog", "constant": 1, "domain": [0, last], "nice": False},
+        "axis": {"grid": False, "values": [0, *decades, last]},
     }  # fmt: skip
 
 
@@ -139,7 +134,7 @@ def _names(panel: Panel, q: str, domain: tuple[float, float]) -> list[Spec]:
     return [{"data": {"values": names}, "mark": text, "encoding": {"y": at, "text": {"field": "text"}}}]
 
 
-def curves(logged: Sequence[Logged], name: str, title: str, *, steps: StepScale = "log") -> Spec:
+def curves(logged: Sequence[Logged], name: str, title: str) -> Spec:
     """A curve of the user's own, on the same step axis; of a long one every k-th point is drawn."""
     found = [(entry.step, entry.values[name]) for entry in logged if name in entry.values]
     found = found[:: -(-len(found) // _POINTS)] if found else found
@@ -152,7 +147,7 @@ def curves(logged: Sequence[Logged], name: str, title: str, *, steps: StepScale 
         "data": {"values": rows},
         "mark": {"type": "line", "style": "ink", "strokeWidth": 1.4, "clip": True},
         "encoding": {
-            "x": step_axis([entry.step for entry in logged], steps),
+            "x": step_axis([entry.step for entry in logged]),
             "y": {"field": "value", "type": "quantitative", "title": name, "scale": {"zero": False}},
         },
     }

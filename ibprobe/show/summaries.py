@@ -95,7 +95,7 @@ def _bar(panel: str, change: Change) -> dict[str, Any]:
 def critics(panel: Panel, quantity: Literal["I_XT", "I_TY"]) -> Spec | None:
     """What critics read beside the brackets, at the last step where both are; None where there are none.
 
-    A healthy critic lies within the bar or a little below it: it is a lower bound. The rate of a layer that samples a
+    A healthy critic lies within the bar or a little below it. The rate of a layer that samples a
     code is an upper bound, drawn with its own error.
     """
     pairs = _beside_brackets(panel.records, quantity)

@@ -34,7 +34,7 @@ def config(look: Look = "light") -> Spec:
     return {
         "background": of["background"],
         "font": FONT,
-        "range": {"ramp": list(_RAMPS[look]), "heatmap": list(_RAMPS[look])},
+        "range": {"ramp": list(_RAMPS[look])},
         "view": {"stroke": None},
         "axis": {
             **text, "gridColor": of["grid"], "domainColor": of["grid"], "tickColor": of["grid"],

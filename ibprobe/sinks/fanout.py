@@ -55,12 +55,6 @@ def make_sinks(spec: SinkSpec, named: Callable[[str], Sink]) -> list[Sink]:
     return [named(item) if isinstance(item, str) else _checked(item) for item in names]
 
 
-def on_terminal(spec: SinkSpec) -> bool:
-    """Whether ``sinks=`` has the run shown where it was started."""
-    items = [spec] if isinstance(spec, str) or not isinstance(spec, Sequence) else spec
-    return "auto" in items or "terminal" in items
-
-
 def _auto() -> list[str]:
     return ["terminal", *(["wandb"] if _wandb_is_running() else [])]
 

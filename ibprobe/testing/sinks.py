@@ -81,9 +81,6 @@ class _Watched:
             f"{method}(), {when}: expected {limit:g} s at most, for training waits; it took {took:.1f}"
         )
 
-    def has(self, method: str) -> bool:
-        return hasattr(self.sink, method)
-
 
 def _live(sink: _Watched, stream: list[Part], again: str = "a run of all kinds of records") -> None:
     """A whole run, with optimizer steps between its snapshots."""
@@ -94,7 +91,7 @@ def _live(sink: _Watched, stream: list[Part], again: str = "a run of all kinds o
         sink.call("write", estimates, events, when=again)
         given = (estimates, events) == (list(part.estimates), list(part.events))
         assert given, "write(): expected the lists that it is given to be left as they are; they were changed"
-        for alert in part.alerts if sink.has("alert") else ():
+        for alert in part.alerts if hasattr(sink.sink, "alert") else ():
             sink.call("alert", alert, when=again)
         for _ in range(3):
             sink.call("tick", when=again)

@@ -10,7 +10,6 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from ibprobe import IBProbe, ProbeError
-from ibprobe.sinks.fanout import on_terminal
 from ibprobe_lightning.fit import Fit
 from ibprobe_lightning.labels import labels_of
 from ibprobe_lightning.loggers import with_loggers
@@ -30,7 +29,7 @@ class IBProbeCallback(Callback):
     Args:
         module: name of the submodule to probe, ``"net"`` for ``self.net``; by default the LightningModule itself where
             it defines ``forward``, else its only child that is a network.
-        target: function from a batch to its labels; by default the second of a pair, or what a mapping names
+        labels: function from a batch to its labels; by default the second of a pair, or what a mapping names
             ``labels``, ``label``, ``y``, ``target`` or ``targets``.
         report: write ``report.html`` beside the records at the end.
         **options: of :class:`ibprobe.IBProbe`: ``layers``, ``every``, ``rows``, ``probe_set``, ``budget`` and so on.
@@ -45,14 +44,14 @@ class IBProbeCallback(Callback):
         self,
         *,
         module: str | None = None,
-        target: Callable[[Any], Tensor] | None = None,
+        labels: Callable[[Any], Tensor] | None = None,
         report: bool = True,
         **options: Any,
     ) -> None:
         check_names(options)
         self._module, self._report, self._options = module, report, options
         # A probe set brings its own labels.
-        self._target = (target or labels_of) if options.get("probe_set") is None else None
+        self._labels = (labels or labels_of) if options.get("probe_set") is None else None
         self._fit: Fit | None = None
         self._resumed: Mapping[str, Any] = {}
         self._resumed_step: int | None = None
@@ -100,7 +99,7 @@ class IBProbeCallback(Callback):
         step = trainer.global_step if self._resumed_step is None else self._resumed_step
         if self._fit is None or self._resumed_step is not None or not self._fit.is_of(pl_module, step):
             self._fit = None
-            self._fit = Fit(pl_module, self._made_for(trainer, pl_module), self._target)
+            self._fit = Fit(pl_module, self._made_for(trainer, pl_module), self._labels)
         self._resumed = {}  # it may hold many inputs
         self._fit.begin(step)
 
@@ -139,7 +138,7 @@ class IBProbeCallback(Callback):
         if self._fit is not None and self._fit.at_work:
             self._fit.end(measure=True)
             if self._report:
-                self._fit.report(say=trainer.is_global_zero and on_terminal(self._options.get("sinks", "auto")))
+                self._fit.report(say=trainer.is_global_zero and self._options.get("sinks", "auto") == "auto")
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Leave nothing behind when training breaks off."""

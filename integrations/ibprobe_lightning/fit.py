@@ -21,16 +21,16 @@ class Fit:
     Args:
         trained: what Lightning trains.
         probe: made for it or for a part of it.
-        target: function from a batch to its labels; None where none are asked for.
+        labels: function from a batch to its labels; None where none are asked for.
     """
 
-    def __init__(self, trained: nn.Module, probe: IBProbe, target: Callable[[Any], Tensor] | None) -> None:
+    def __init__(self, trained: nn.Module, probe: IBProbe, labels: Callable[[Any], Tensor] | None) -> None:
         self.probe = probe
         self.step = 0
         """Optimizer steps, as Lightning counts them."""
         self.at_work = False
         """Whether it has begun and not ended."""
-        self._trained, self._target = weakref.ref(trained), target
+        self._trained, self._labels = weakref.ref(trained), labels
         self._curves, self._failed = Curves(), set[str]()
 
     def is_of(self, trained: nn.Module, step: int) -> bool:
@@ -49,11 +49,11 @@ class Fit:
 
     def observe(self, batch: Any) -> None:
         """Show the labels of a batch that was trained on."""
-        if self._target is not None:
-            self._isolated("target=", self._show, self._target, batch)
+        if self._labels is not None:
+            self._isolated("labels=", self._show, self._labels, batch)
 
-    def _show(self, target: Callable[[Any], Tensor], batch: Any) -> None:
-        self.probe.observe(y=target(batch))
+    def _show(self, labels: Callable[[Any], Tensor], batch: Any) -> None:
+        self.probe.observe(y=labels(batch))
 
     def count(self, step: int) -> bool:
         """Show the optimizer steps that were taken, several where there are several optimizers; whether any was."""

@@ -28,7 +28,7 @@ def labels_of(batch: Any) -> Tensor:
         found = batch[1]
     if not isinstance(found, Tensor):
         raise BadInput(
-            f"no labels found in a batch that is a {_told(batch)}: pass target=, a function from a batch to its labels"
+            f"no labels found in a batch that is a {_told(batch)}: pass labels=, a function from a batch to its labels"
         )
     return found
 

@@ -17,7 +17,7 @@ def check_names(options: Iterable[str]) -> None:
         UnknownName: it has not, or Lightning shows what the option would say.
     """
     known = inspect.signature(IBProbe).parameters.keys() - set(_SHOWN_BY_LIGHTNING)
-    hint = "Model, steps and labels are seen by themselves; module= and target= say which"
+    hint = "Model, steps and labels are seen by themselves; module= and labels= say which"
     for name in options:
         if name not in known:
-            raise UnknownName("option", name, known | {"module", "target", "report"}, hint)
+            raise UnknownName("option", name, known | {"module", "labels", "report"}, hint)

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from ibprobe import BadInput, IBProbe, MissingExtra, UnknownName
-from ibprobe.sinks.fanout import on_terminal
 from ibprobe_transformers.checkpoints import name_of, saved_state, unusable
 from ibprobe_transformers.trainer import Calling, SeenBatches, reporting
 from ibprobe_transformers.views import proposed_layers, proposed_view
@@ -49,7 +48,7 @@ class IBProbeCallback(TrainerCallback):
     ``args.output_dir/ibprobe``, and each checkpoint holds the probe's state.
 
     Args:
-        target: what of a batch is the target, ``batch -> labels``, one a row or one a token; by default ``labels``, or
+        labels: what of a batch is the target, ``batch -> labels``, one a row or one a token; by default ``labels``, or
             what the model's only label is called.
         resume_from: the checkpoint folder to go on from, where the Trainer does not say it.
         report: whether ``report.html`` is written beside the records at the end.
@@ -64,7 +63,7 @@ class IBProbeCallback(TrainerCallback):
     def __init__(
         self,
         *,
-        target: Callable[[Mapping[str, Any]], Tensor] | None = None,
+        labels: Callable[[Mapping[str, Any]], Tensor] | None = None,
         resume_from: str | Path | None = None,
         report: bool = True,
         **options: Any,
@@ -77,7 +76,7 @@ class IBProbeCallback(TrainerCallback):
                 raise BadInput(f"{name}= comes from the Trainer: leave it out")
         self.probe: IBProbe | None = None
         """The probe of the last training; its ``estimates`` and ``doctor()`` are those of any probe."""
-        self._target, self._report, self._options = target, report, options
+        self._labels, self._report, self._options = labels, report, options
         self._resume_from = None if resume_from is None else Path(resume_from)
         self._batches: SeenBatches | None = None
         self._label = "labels"
@@ -126,9 +125,9 @@ class IBProbeCallback(TrainerCallback):
 
     @isolated
     def _see(self, batch: dict[str, Any]) -> None:
-        y = batch.get(self._label) if self._target is None else self._target(batch)
-        if self._target is not None and not isinstance(y, Tensor):
-            raise BadInput(f"target= gave a {type(y).__name__}; expected a tensor, one label a row or one a token")
+        y = batch.get(self._label) if self._labels is None else self._labels(batch)
+        if self._labels is not None and not isinstance(y, Tensor):
+            raise BadInput(f"labels= gave a {type(y).__name__}; expected a tensor, one label a row or one a token")
         if self.probe is not None and isinstance(y, Tensor):
             self.probe.observe(y=y)
 
@@ -172,7 +171,7 @@ class IBProbeCallback(TrainerCallback):
             return
         try:
             path = self.probe.report(self.probe.run_dir / "report.html")
-            if state.is_world_process_zero and on_terminal(self._options.get("sinks", "auto")):
+            if state.is_world_process_zero and self._options.get("sinks", "auto") == "auto":
                 print(f"ibprobe: report in {path}")
         except MissingExtra as e:
             log.info("ibprobe: no report: %s", e)

@@ -145,7 +145,7 @@ def test_what_a_layer_tells_of_the_next_token_is_measured_at_independent_rows() 
     # Four classes; the present token alone says nothing of the next, both of them all: ln 4 = 1.386.
     assert of["next", "I_TY"].nats == pytest.approx(1.38, abs=0.03)
     assert of["now", "I_TY"].nats < 0.08
-    assert {e.view for e in of.values()} == {"one unmasked token"}
+    assert {e.view for e in of.values()} == {"one unmasked token, the next as label"}
 
 
 def test_streamed_rows_cannot_wait_for_labels() -> None:

@@ -185,7 +185,7 @@ def test_no_view_takes_padding_for_a_token() -> None:
 def test_one_chosen_token_stands_for_a_row_and_outputs_of_other_tokens_are_averaged() -> None:
     pick = torch.tensor([[False, True, False], [True, False, False]])
     rows, name = to_rows(T, n=2, view="next_token", pick=pick)
-    assert (name, rows.tolist()) == ("one unmasked token", [T[0, 1].tolist(), T[1, 0].tolist()])
+    assert (name, rows.tolist()) == ("one unmasked token, the next as label", [T[0, 1].tolist(), T[1, 0].tolist()])
     rows, name = to_rows(T[:, :2], n=2, view="token", pick=pick)
     assert (name, rows.tolist()) == ("mean over tokens", T[:, :2].mean(1).tolist())
     assert to_rows(T[:, 0], n=2, view="token", pick=pick)[1] == "as is"

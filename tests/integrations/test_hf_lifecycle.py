@@ -116,15 +116,15 @@ def test_a_checkpoint_may_be_named_by_a_path(tmp_path: Path) -> None:
 def test_a_target_that_is_no_tensor_takes_the_probe_off_and_labels_do_not_stand_for_it(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    callback = quick(target=lambda batch: batch["input_ids"][:, 0].tolist())
+    callback = quick(labels=lambda batch: batch["input_ids"][:, 0].tolist())
     assert trainer(tmp_path, callback, save_strategy="no").train().global_step == 8
-    assert "target= gave a list; expected a tensor" in caplog.text
+    assert "labels= gave a list; expected a tensor" in caplog.text
     assert callback.probe is not None
     assert not callback.probe.estimates.estimates
 
 
 def test_labels_do_not_stand_for_a_target_of_another_length(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    callback = quick(target=lambda batch: batch["input_ids"].flatten())
+    callback = quick(labels=lambda batch: batch["input_ids"].flatten())
     trainer(tmp_path, callback, save_strategy="no").train()
     assert "labels of shape (192,) do not belong to the 16 rows" in caplog.text
     assert callback.probe is not None

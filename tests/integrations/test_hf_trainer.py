@@ -87,7 +87,7 @@ def test_labels_that_the_trainer_takes_out_are_seen(tmp_path: Path, how: str, ac
 @pytest.mark.parametrize(
     ("make", "data", "expected"),
     [
-        (gpt2, texts(256), {(f"transformer.h.{k}", "one unmasked token") for k in (0, 1)}),
+        (gpt2, texts(256), {(f"transformer.h.{k}", "one unmasked token, the next as label") for k in (0, 1)}),
         (
             lambda: bert(hf.BertForTokenClassification, num_labels=8),
             texts(256),
@@ -117,7 +117,7 @@ def test_views_and_targets_follow_from_the_task(tmp_path: Path, make: Any, data:
 
 
 def test_the_target_may_be_something_else_of_the_batch(tmp_path: Path) -> None:
-    callback = quick(target=lambda batch: batch["input_ids"][:, 3] % 2)
+    callback = quick(labels=lambda batch: batch["input_ids"][:, 3] % 2)
     trainer(tmp_path, callback).train()
     assert callback.probe is not None
     ceilings = {e.ceiling for e in callback.probe.estimates if e.quantity == "I_TY"}
@@ -127,7 +127,7 @@ def test_the_target_may_be_something_else_of_the_batch(tmp_path: Path) -> None:
 def test_what_fails_in_the_target_function_takes_the_probe_off_and_training_goes_on(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    callback = quick(target=lambda batch: batch["nothing"])
+    callback = quick(labels=lambda batch: batch["nothing"])
     run = trainer(tmp_path, callback)
     assert run.train().global_step == 8
     assert caplog.text.count("the probe is taken off") == 1

@@ -151,7 +151,7 @@ def test_labels_of_a_mapping_are_found(key: str) -> None:
 
 
 def test_a_function_says_where_the_labels_are() -> None:
-    probe = fit(callback(target=lambda batch: 1 - batch[1]))
+    probe = fit(callback(labels=lambda batch: 1 - batch[1]))
     assert probe.estimates.select(quantity="I_TY")
 
 
@@ -160,9 +160,15 @@ def test_a_probe_set_brings_its_own_labels() -> None:
         raise AssertionError
 
     x, y = next(iter(loader(n=64)))
-    probe = fit(callback(target=never, probe_set=(x, y), rows=16))
+    probe = fit(callback(labels=never, probe_set=(x, y), rows=16))
     assert probe.estimates.steps[0] == 0
     assert probe.estimates.select(quantity="I_TY")
+
+
+def test_a_probe_set_may_be_all_inputs_that_there_are() -> None:
+    x, y = next(iter(loader(n=64)))
+    probe = fit(callback(probe_set=(x, y), target="probe_set", rows=64))
+    assert {e.target for e in probe.estimates} == {"probe_set"}
 
 
 def test_validation_alone_needs_no_probe() -> None:

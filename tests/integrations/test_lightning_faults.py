@@ -17,8 +17,8 @@ from ibprobe import IBProbe, load_run
 
 
 def test_a_target_that_fails_is_told_once_and_training_goes_on(caplog: pytest.LogCaptureFixture) -> None:
-    probe = fit(callback(target=lambda batch: batch["labels"]))
-    assert [text for text in told(caplog) if "target= failed and is left out" in text] == [told(caplog)[0]]
+    probe = fit(callback(labels=lambda batch: batch["labels"]))
+    assert [text for text in told(caplog) if "labels= failed and is left out" in text] == [told(caplog)[0]]
     assert probe.estimates.steps[-1] == 24
     assert probe.estimates.select(quantity="I_XT")
     assert not probe.estimates.select(quantity="I_TY")
@@ -31,7 +31,7 @@ def test_a_batch_without_labels_is_told_with_what_to_type(caplog: pytest.LogCapt
 
     data = [(x, y, y) for x, y in loader().dataset]
     trainer(callback()).fit(Triple(), torch.utils.data.DataLoader(data, 16))
-    assert "in a batch that is a list of 3: pass target=" in told(caplog)[0]
+    assert "in a batch that is a list of 3: pass labels=" in told(caplog)[0]
 
 
 def test_whatever_fails_at_the_start_is_told_and_training_goes_on(

@@ -18,7 +18,7 @@ from show.scenes import training_run
 
 from ibprobe.record.records import Estimate, Logged, Records
 from ibprobe.show.cases import cases
-from ibprobe.show.lines import curves, lines
+from ibprobe.show.lines import curves
 from ibprobe.show.panels import panels
 from ibprobe.show.pictures import pictures
 from ibprobe.show.plane import plane
@@ -114,12 +114,6 @@ def test_a_curve_is_valid_when_the_loss_is_no_longer_a_number(last: float, check
     check(spec)
     rows = spec["data"]["values"]
     assert rows == [{"step": 0, "value": 2.0}, {"step": 5, "value": 0.5 if last == 0.5 else None}]
-
-
-@pytest.mark.parametrize("steps", ["log", "linear"])
-def test_both_step_axes_are_valid(steps: Any, check: Callable[[Spec], None]) -> None:
-    [train, _] = panels(cases(SCENES["few layers"]))
-    check(lines(train, "I_TY", steps=steps))
 
 
 def test_an_ib_curve_is_drawn(check: Callable[[Spec], None]) -> None:

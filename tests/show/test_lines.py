@@ -99,12 +99,6 @@ def test_a_value_that_is_no_number_leaves_a_gap():
     assert len(marks(lines(panel, "I_XT"), "symbol")) == 2
 
 
-def test_a_linear_step_axis_is_linear():
-    panel = one_panel(*(estimate(step=s) for s in (0, 25, 100)))
-    spots = sorted(m["x"] for m in marks(lines(panel, "I_XT", steps="linear"), "symbol"))
-    assert spots == pytest.approx([0, 125, 500])
-
-
 def test_a_curve_holds_the_users_numbers():
     spec = curves([Logged(0, {"loss": 2.0}), Logged(9, {"loss": 0.1 + 0.2, "acc": 1.0})], "loss", "loss · run")
     assert spec["data"]["values"] == [{"step": 0, "value": 2.0}, {"step": 9, "value": 0.1 + 0.2}]
