@@ -52,14 +52,14 @@ main.add_command(plugins_command)
 @click.option("--dropout", type=click.FloatRange(0, 1, max_open=True), default=0.0, show_default=True)
 @click.option("--weight-decay", type=click.FloatRange(0), default=0.0, show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--out", type=click.Path(path_type=Path), help="Run directory [default: runs/ib/<UTC time>-<id>].")
+@click.option("--run-dir", type=click.Path(path_type=Path), help="Run directory [default: runs/ib/<UTC time>-<id>].")
 @click.option("--wandb", "wandb_mode", type=click.Choice(["online", "offline"]), help="Log to Weights & Biases too.")
 @click.option("--quick", is_flag=True, help="A short run, brackets only: at most 20 seconds.")
 def demo(
     data: str,
     root: Path | None,
     epochs: int | None,
-    out: Path | None,
+    run_dir: Path | None,
     wandb_mode: str | None,
     quick: bool,
     **options: Any,
@@ -78,10 +78,10 @@ def demo(
     passes = epochs or (3 if quick else 24 if data == "digits" else 4)
     settings = Settings(data=data, epochs=passes, **options)
     with _DemoScreen(passes, wandb_mode) as screen:
-        records, accuracy, run_dir = train(
-            loaded, settings, critics=not quick, run_dir=out, sinks=screen.sinks, on_epoch=screen.advance
+        records, accuracy, where = train(
+            loaded, settings, critics=not quick, run_dir=run_dir, sinks=screen.sinks, on_epoch=screen.advance
         )
-    _say_what_to_do_next(records, accuracy, run_dir)
+    _say_what_to_do_next(records, accuracy, where)
 
 
 class _DemoScreen:

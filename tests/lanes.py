@@ -115,9 +115,9 @@ class Training:
     lane: Lane
     options: dict[str, Any] | None = None
     """Of the probe; None for none."""
-    step: int = 0
-    probe: IBProbe | None = None
-    data: list[tuple[Tensor, Tensor]] = field(default_factory=lambda: batches(384, 16))
+    step: int = field(default=0, init=False)
+    probe: IBProbe | None = field(default=None, init=False)
+    data: list[tuple[Tensor, Tensor]] = field(default_factory=lambda: batches(384, 16), init=False)
 
     def __post_init__(self) -> None:
         torch.manual_seed(0)

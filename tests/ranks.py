@@ -18,19 +18,17 @@ import torch._dynamo
 import torch.distributed.fsdp
 import torch.distributed.tensor
 
+SIZE = 2
 TIMEOUT = 60.0
+"""Seconds until all are killed, which fails the test."""
 
 
-def in_ranks(
-    work: Callable[..., Any], *args: Any, size: int = 2, timeout: float = TIMEOUT, fails: Sequence[int] = ()
-) -> list[Any]:
-    """Call ``work(rank, *args)`` in each process of a gloo group.
+def in_ranks(work: Callable[..., Any], *args: Any, fails: Sequence[int] = ()) -> list[Any]:
+    """Call ``work(rank, *args)`` in each of two processes of a gloo group.
 
     Args:
         work: returns what ``torch.save`` can hold.
         *args: the same for each.
-        size: number of processes.
-        timeout: seconds until all of them are killed, which fails the test.
         fails: ranks that may end as they like.
 
     Returns:
@@ -38,22 +36,22 @@ def in_ranks(
     """
     with tempfile.TemporaryDirectory() as folder:
         fork = multiprocessing.get_context("fork")
-        members = [fork.Process(target=_member, args=(rank, size, folder, work, args)) for rank in range(size)]
+        members = [fork.Process(target=_member, args=(rank, folder, work, args)) for rank in range(SIZE)]
         for member in members:
             member.start()
-        end = time.monotonic() + timeout
+        end = time.monotonic() + TIMEOUT
         try:
             for member in members:
                 member.join(max(end - time.monotonic(), 0.0))
             late = [rank for rank, member in enumerate(members) if member.is_alive()]
-            assert not late, f"ranks {late} are not done after {timeout:g} s; {_said(folder)}"
+            assert not late, f"ranks {late} are not done after {TIMEOUT:g} s; {_said(folder)}"
         finally:
             for member in members:
                 member.kill()
                 member.join()
         wrong = [rank for rank, member in enumerate(members) if member.exitcode and rank not in fails]
         assert not wrong, f"ranks {wrong} failed; {_said(folder)}"
-        found = [Path(folder, f"{rank}.pt") for rank in range(size)]
+        found = [Path(folder, f"{rank}.pt") for rank in range(SIZE)]
         return [torch.load(file, weights_only=False) if file.is_file() else None for file in found]
 
 
@@ -61,11 +59,11 @@ def _said(folder: str) -> str:
     return "\n".join(file.read_text() for file in sorted(Path(folder).glob("*.txt"))) or "nothing was said"
 
 
-def _member(rank: int, size: int, folder: str, work: Callable[..., Any], args: tuple[Any, ...]) -> None:
+def _member(rank: int, folder: str, work: Callable[..., Any], args: tuple[Any, ...]) -> None:
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     torch.manual_seed(0)
     try:
-        torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=size)
+        torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=SIZE)
         torch.distributed.barrier()  # nobody leaves while others are still connecting
         torch.save(work(rank, *args), Path(folder, f"{rank}.part"))
         Path(folder, f"{rank}.part").rename(Path(folder, f"{rank}.pt"))

@@ -23,7 +23,7 @@ def run(*args: object) -> Result:
 @pytest.fixture(scope="module")
 def demo_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     folder = tmp_path_factory.mktemp("demo") / "run"
-    result = run("demo", "--quick", "--epochs", 1, "--out", folder)
+    result = run("demo", "--quick", "--epochs", 1, "--run-dir", folder)
     assert result.exit_code == 0, result.output
     return folder, result.output
 
@@ -57,7 +57,7 @@ def test_plugins_lists_every_estimator_with_its_source() -> None:
 
 @pytest.mark.slow
 def test_the_whole_demo_measures_everything_and_passes_the_guards(tmp_path: Path) -> None:
-    assert run("demo", "--out", tmp_path / "run").exit_code == 0
+    assert run("demo", "--run-dir", tmp_path / "run").exit_code == 0
     records = load_run(tmp_path / "run")
     assert check_plane(records) == []
     last = records.select(step=records.steps[-1])

@@ -233,7 +233,7 @@ _CLAIMS: Sequence[tuple[str, str, _Test]] = (
         _goes_with("I_XT_given_Y", SHIFTED, "less"),
     ),
     (
-        "Of two models of equal validation accuracy, the representation tells which is brittle.",
+        "Of two models of equal held-out accuracy, the representation tells which is brittle.",
         "Among pairs whose seeds and settings did not choose it, some layer's record does.",
         _tells,
     ),

@@ -23,12 +23,12 @@ def lens() -> None:
 
 
 @lens.command("run")
-@click.argument("spec", metavar="SPEC.toml", type=click.Path(path_type=Path))
+@click.argument("spec", metavar="DESIGN.toml", type=click.Path(path_type=Path))
 @click.option("-o", "--out", type=click.Path(path_type=Path), default=Path("lens"), show_default=True, help="Folder.")
 @click.option("--jobs", type=click.IntRange(1), help="Processes at a time [default: one for each two cores].")
 @click.option("--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True)
 def lens_run(spec: Path, out: Path, jobs: int | None, engine: Literal["local", "ray"]) -> None:
-    """Run what is missing of the design in SPEC.toml, then write what it shows: lens.md, lens.json, lens.html.
+    """Run what is missing of the design in DESIGN.toml, then write what it shows: lens.md, lens.json, lens.html.
 
     Runs that are finished are not run again: stop it at any time and give the same command once more.
     """

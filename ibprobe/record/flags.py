@@ -171,12 +171,12 @@ FLAGS: dict[str, Flag] = {
     ),
     "guard:ty_above_h_y": Flag(
         "I(T;Y) lies above the entropy of the labels beyond its interval.",
-        "An estimator read on its training rows, or the wrong labels.",
+        "An estimator read on the rows that it was fitted on, or the wrong labels.",
         "Do not use the number.",
     ),
     "guard:xt_above_ln_n": Flag(
         "I(X;T) lies above ln(distinct rows) beyond its interval, on a finite set of inputs.",
-        "An estimator read on its training rows, or repeated rows.",
+        "An estimator read on the rows that it was fitted on, or repeated rows.",
         "Do not use the number.",
     ),
 }
