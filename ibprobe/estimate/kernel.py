@@ -71,7 +71,7 @@ def kernel_sums(rows: NoisyRows, y: Int[Tensor, " n"] | None = None) -> Sums:
     u = rows.u if order is None else rows.u[order]
     half_norm = u.square().sum(1) / 2
     row_bytes = u.element_size() * len(u)
-    wanted = max(_WIDE_BLOCK_BYTES if u.shape[1] >= _WIDE else _BLOCK_BYTES, 64 * row_bytes)
+    wanted = max(block_bytes(u, _WIDE_BLOCK_BYTES if u.shape[1] >= _WIDE else _BLOCK_BYTES), 64 * row_bytes)
     block = max(1, min(SCRATCH_BYTES, wanted) // row_bytes)
 
     def scored(drawn: Tensor) -> Scores:
@@ -81,6 +81,11 @@ def kernel_sums(rows: NoisyRows, y: Int[Tensor, " n"] | None = None) -> Sums:
         return lambda start, stop: (torch.addmm(half_norm, z[start:stop], u.T, beta=-1), own[start:stop])
 
     return summed(map(scored, rows.draws()), len(u), block, order, sizes)
+
+
+def block_bytes(like: Tensor, cached: int) -> int:
+    """Scratch of one block: what a processor's cache holds well; on a GPU all, for each block is many launches."""
+    return SCRATCH_BYTES if like.is_cuda else cached
 
 
 def class_by_class(y: Int[Tensor, " n"] | None) -> tuple[Tensor | None, list[int]]:

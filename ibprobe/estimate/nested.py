@@ -20,7 +20,7 @@ from ibprobe.capture.passes import FEWEST_PASSES
 from ibprobe.capture.rows import evenly_spaced
 from ibprobe.estimate.channel import NoisyRows
 from ibprobe.estimate.ends import FEW_ROWS, WIDE, Bracket, doubts, mean_and_error, within_error
-from ibprobe.estimate.kernel import Terms
+from ibprobe.estimate.kernel import Terms, block_bytes
 from ibprobe.estimate.labels import Classes, as_classes
 from ibprobe.estimate.within import Query, lower_terms, passes_seen, queries, ratio_terms
 from ibprobe.record.records import Estimate
@@ -201,7 +201,7 @@ def _sums_of_other_rows(
     centres = u.reshape(k * passes, d)
     half_norm = centres.square().sum(1) / 2
     member = None if y is None else _membership(y, k).to(u)
-    block = min(k, max(1, _BLOCK_BYTES // (u.element_size() * k * passes)))
+    block = min(k, max(1, block_bytes(u, _BLOCK_BYTES) // (u.element_size() * k * passes)))
     # One buffer for all blocks: large blocks between small results that are kept leave holes in the heap.
     buffer = u.new_empty(block, k * passes)
     sums = torch.empty(2, len(asked), k, dtype=torch.float64, device=u.device)

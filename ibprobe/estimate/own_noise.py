@@ -19,7 +19,7 @@ from ibprobe.capture.rows import LayerRows
 from ibprobe.errors import BadInput
 from ibprobe.estimate.channel import Channel, NoisyRows, noise_seeds, noisy_rows, stable_seed
 from ibprobe.estimate.ends import TWO_SIDED, mean_and_error
-from ibprobe.estimate.kernel import Scores, Sums, class_by_class, input_terms, kernel_sums, summed
+from ibprobe.estimate.kernel import Scores, Sums, block_bytes, class_by_class, input_terms, kernel_sums, summed
 from ibprobe.estimate.sides import tensor_of
 from ibprobe.record.records import Estimate
 
@@ -198,7 +198,7 @@ def own_sums(rows: OwnRows, y: Int[Tensor, " n"] | None = None) -> Sums:
     order, sizes = class_by_class(y)
     mean, scale = (t if order is None else t[order] for t in (rows.mean, rows.scale))
     centres = _Centres(mean, scale)
-    block = max(1, _BLOCK_BYTES // (8 * len(mean) * (1 if centres.by_products else mean.shape[1])))
+    block = max(1, block_bytes(mean, _BLOCK_BYTES) // (8 * len(mean) * (1 if centres.by_products else mean.shape[1])))
 
     def scored(drawn: Tensor) -> Scores:
         eps = (drawn if order is None else drawn[order]) * centres.on
