@@ -19,7 +19,7 @@ from ibprobe.errors import BadInput, UnknownName
 Setting = bool | int | float | str
 Grid = Literal["one", "full"]
 
-PLACEBO = "order"
+PLACEBO = "placebo"
 """A factor that every design has: which order the training rows come in. It has no effect, so none may be found."""
 _ORDERS = (0, 1)
 RUNS = "runs"

@@ -64,7 +64,7 @@ class Findings:
         """Plain types only; what is not finite is None."""
         return {
             "runs": [
-                {"name": r.name, "seed": r.seed, "order": r.order, "settings": dict(r.settings), "flagged": r.flagged}
+                {"name": r.name, "seed": r.seed, PLACEBO: r.order, "settings": dict(r.settings), "flagged": r.flagged}
                 for r in self.runs
             ],
             "said": list(self.said),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ibprobe.errors import BadInput
+from ibprobe.lens.design import PLACEBO
 from ibprobe.lens.findings import Findings
 from ibprobe.lens.report import page
 from ibprobe.lens.runs import GAP, HELD_OUT, KEPT, SHIFTED
@@ -68,7 +69,7 @@ def _runs(found: Findings) -> Any:
         + [run.values.get(key) for key in columns.values()]
         for run in found.runs
     ]
-    return wandb.Table(columns=["run", "seed", "order", *found.baseline, *columns], data=data)
+    return wandb.Table(columns=["run", "seed", PLACEBO, *found.baseline, *columns], data=data)
 
 
 def _summary(found: Findings) -> dict[str, Any]:

@@ -49,7 +49,7 @@ def test_means_along_a_factor_are_of_what_all_levels_have() -> None:
 
 def test_two_levels_or_words_have_no_slope() -> None:
     assert dose(design(np.random.default_rng(0), levels=2), "dropout") is None
-    assert dose(design(np.random.default_rng(0)), "order") is None
+    assert dose(design(np.random.default_rng(0)), "placebo") is None
 
 
 def test_over_settings_it_is_spearmans_of_the_means() -> None:

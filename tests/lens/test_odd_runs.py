@@ -62,7 +62,7 @@ def test_one_seed_is_shown_without_a_verdict() -> None:
     [
         ({"seed": None, "lr": 1}, 0, {"lr": 1}, 0),
         ({"seed": 2, "order": "random", "train": "a.csv"}, 2, {"order": "random", "train": "a.csv"}, 0),
-        ({"seed": 2, "order_seed": 5, "order": 1, "train": "a:b", "lr": 1}, 2, {"lr": 1}, 1),
+        ({"seed": 2, "order_seed": 5, "placebo": 1, "train": "a:b", "lr": 1}, 2, {"lr": 1}, 1),
     ],
 )
 def test_order_and_train_are_settings_but_where_a_design_says_them(
