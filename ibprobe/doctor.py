@@ -66,10 +66,12 @@ def diagnosis(source: Source | None, journal: Journal, budget: Budget, *, armed:
 
 def _at_rest(journal: Journal) -> str:
     """Why its hooks are not at work: what ended the last run, if there was one."""
-    ended = {e.kind: e for e in journal.records.events if e.kind in ("disarmed", "cost")}
-    if "disarmed" in ended:
-        return f"disarmed: {ended['disarmed'].why}"
-    return f"detached at step {ended['cost'].step}" if ended else "not attached"
+    before, last = [None, None, *(e for e in journal.records.events if e.kind in ("disarmed", "cost"))][-2:]
+    if last is None:
+        return "not attached"
+    # A run that was disarmed tells its cost all the same when it ends.
+    disarmed = next((e for e in (last, before) if e is not None and e.kind == "disarmed"), None)
+    return f"disarmed: {disarmed.why}" if disarmed else f"detached at step {last.step}"
 
 
 _RECORD = 300

@@ -71,6 +71,13 @@ def test_a_run_that_is_over_is_told_from_one_that_never_began() -> None:
     with (probe := run.probe()):
         run.train()
     assert str(probe.doctor()).startswith("ibprobe: detached at step 4\n")
+    with probe:
+        run.train()
+        probe._disarm(ValueError("on purpose"))
+    assert str(probe.doctor()).startswith("ibprobe: disarmed: ValueError: on purpose\n")
+    with probe:
+        run.train()
+    assert str(probe.doctor()).startswith("ibprobe: detached at step 12\n")
 
 
 @pytest.mark.parametrize("mode", ["replay", "stream"])

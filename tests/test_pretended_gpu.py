@@ -18,22 +18,46 @@ from ibprobe.bottleneck import GaussianBottleneck
 ESTIMATORS, CRITICS = ("channel", "classifier", "ksg", "kde", "gaussian", "counts"), ("auto", "mine", "infonce")
 
 
-def test_the_pretended_one_fails_where_a_real_one_would() -> None:
+WRONG: list[Callable[[Tensor, Tensor], object]] = [
+    lambda here, at: at + here,
+    lambda here, at: torch.cat([at, here]),
+    lambda here, at: torch.stack([at[0, 0], torch.ones(())]),
+    lambda here, at: here @ at.T,
+    lambda here, at: here[at[:, 0].long()],
+    lambda here, at: at.__setitem__(torch.tensor([0, 1]), here),
+    lambda here, at: torch.randn(2, device="cuda", generator=torch.Generator()),
+    lambda here, at: torch.randn(2, generator=torch.Generator("cuda")),
+]
+RIGHT: list[Callable[[Tensor, Tensor], object]] = [
+    lambda here, at: at + 2 * torch.ones(()),
+    lambda here, at: at.cpu() + here,
+    lambda here, at: at + here.to(at),
+    lambda here, at: at + here.cuda(),
+    lambda here, at: at[torch.tensor([1, 0])],
+    lambda here, at: at.__setitem__(slice(0, 2), here),
+    lambda here, at: torch.randn(2, device="cuda", generator=torch.Generator("cuda")),
+]
+
+
+@pytest.mark.parametrize("call", WRONG)
+def test_the_pretended_one_fails_where_a_real_one_would(call: Callable[[Tensor, Tensor], object]) -> None:
+    with pretended_gpu(), pytest.raises(RuntimeError, match=r"same device|device of the result"):
+        call(torch.ones(2, 3), torch.ones(2, 3, device="cuda"))
+
+
+@pytest.mark.parametrize("call", RIGHT)
+def test_and_nowhere_else(call: Callable[[Tensor, Tensor], object]) -> None:
+    with pretended_gpu():
+        call(torch.ones(2, 3), torch.ones(2, 3, device="cuda"))
+
+
+def test_it_says_that_it_is_one() -> None:
     with pretended_gpu():
         x = torch.ones(2, 3, device="cuda")
-        assert x.device == GPU
-        assert isinstance(x + 1, OnGpu)
-        assert isinstance(torch.zeros_like(x), OnGpu)
+        assert (x.device, x.is_cuda, x.is_cpu) == (GPU, True, False)
+        assert type(torch.zeros_like(x + 1)) is OnGpu
         assert type(x.cpu()) is Tensor
-        assert type(torch.ones(2, device=x.device)) is OnGpu
         assert x.sum().item() == 6
-        for wrong in (
-            lambda: x + torch.ones(3),
-            lambda: torch.cat([x, torch.ones(2, 3)]),
-            lambda: x.clone().cpu() @ x.T,
-        ):
-            with pytest.raises(RuntimeError, match="same device"):
-                wrong()
         with pytest.raises(TypeError, match="can't convert cuda"):
             x.numpy()
 
@@ -110,6 +134,8 @@ NETS: dict[str, Callable[[], nn.Module]] = {
         ("images", {"view": "flatten"}),
         pytest.param("targets", {"estimator": "auto"}, marks=pytest.mark.slow),
         ("words", {"view": "token"}),
+        ("words", {"view": "next_token"}),
+        ("words", {"view": "first"}),
         ("words", {"view": "last"}),
     ],
     ids=str,

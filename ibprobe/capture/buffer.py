@@ -33,6 +33,7 @@ class RowBuffer:
     _bytes: int = 0
     _since_fresh: int = 0
     _pending: tuple[Batch, Int[Tensor, " k"], int] | None = None
+    _said: bool = False
 
     @property
     def n(self) -> int:
@@ -66,21 +67,16 @@ class RowBuffer:
             return
         size = sum(t.numel() * t.element_size() for t in tensors_in((args, kwargs))) / n
         fits = max(int((self.max_bytes - self._bytes) / max(size, 1)), 0 if self.batches else 2)
-        if fits < min(len(fresh), self.capacity - self.n):
+        if fits < len(fresh):
             self._bytes = self.max_bytes
-            log.warning(
-                "ibprobe: expected %d rows, but inputs of %d KiB each fill the %d MiB that may be kept with %d, which "
-                "are measured: crop or shrink the inputs, or pass rows=%d",
-                self.capacity, size // 1024, self.max_bytes >> 20, self.n + fits, self.n + fits,
-            )  # fmt: skip
         fresh = fresh[: min(self.capacity - self.n, fits)]
-        if not len(fresh):
-            return
-        batch = Batch(take_rows(args, fresh, n), take_rows(kwargs, fresh, n), keys[fresh])
-        self.batches.append(batch)
-        self._bytes += batch.bytes  # an input without rows, such as a mask for all, is copied whole
-        self._seen.update(batch.keys.tolist())
-        self._pending = (batch, fresh, n)
+        if len(fresh):
+            batch = Batch(take_rows(args, fresh, n), take_rows(kwargs, fresh, n), keys[fresh])
+            self.batches.append(batch)
+            self._bytes += batch.bytes  # an input without rows, such as a mask for all, is copied whole
+            self._seen.update(batch.keys.tolist())
+            self._pending = (batch, fresh, n)
+        self._say_if_cut()
 
     def label(self, y: Tensor | None) -> None:
         """Give the rows of the last :meth:`add` their targets, aligned with that whole batch.
@@ -93,6 +89,21 @@ class RowBuffer:
         self._bytes -= batch.bytes
         batch.y = take_rows(y, fresh, n) if y is not None and y.ndim and len(y) == n else None
         self._bytes += batch.bytes
+        self._say_if_cut()
+
+    @property
+    def cut(self) -> bool:
+        """Whether memory ended the collecting."""
+        return self._bytes >= self.max_bytes and self.n < self.capacity
+
+    def _say_if_cut(self) -> None:
+        if self.cut and not self._said:
+            self._said = True
+            log.warning(
+                "ibprobe: expected %d rows, but %d with their labels fill the %d MiB that may be kept, and are "
+                "measured: crop or shrink the inputs, or pass rows=%d",
+                self.capacity, self.n, self.max_bytes >> 20, self.n,
+            )  # fmt: skip
 
     def measurable(self) -> list[Batch]:
         """The batches that have targets, or all when none has: a forward without a loss must not void I(T;Y)."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 
-from ibprobe.capture.buffer import RowBuffer
+from ibprobe.capture.buffer import MAX_BYTES, RowBuffer
 from ibprobe.capture.randomness import Randomness
 from ibprobe.capture.rows import Batch, row_count, take_rows
 from ibprobe.errors import BadInput
@@ -40,13 +40,14 @@ def distinct_batches(data: Any, rows: int, *, all_there_is: bool = False) -> tup
         BadInput: the data is of another kind, is empty, x and y have different lengths, or rows would be left out.
     """
     with Randomness(_drawing(data)).preserved():
-        batches, repeated = _distinct(data, rows + all_there_is)
-    if all_there_is and sum(b.n for b in batches) > rows:
-        raise BadInput(f'target="probe_set" measures all inputs there are, but there are more than rows={rows}')
-    return batches, repeated
+        buffer = _distinct(data, rows + all_there_is)
+    if all_there_is and (buffer.n > rows or buffer.cut):
+        most = f"{MAX_BYTES >> 20} MiB" if buffer.cut else f"rows={rows}"
+        raise BadInput(f'target="probe_set" measures all inputs there are, but there are more than {most}')
+    return buffer.batches, buffer.repeated
 
 
-def _distinct(data: Any, rows: int) -> tuple[list[Batch], int]:
+def _distinct(data: Any, rows: int) -> RowBuffer:
     buffer = RowBuffer(rows)
     for args, kwargs, y in _batches(data, rows):
         buffer.add(args, kwargs)
@@ -56,7 +57,7 @@ def _distinct(data: Any, rows: int) -> tuple[list[Batch], int]:
             break
     if not buffer.batches:
         raise BadInput(f"no rows in the data; {_EXPECTED}")
-    return buffer.batches, buffer.repeated
+    return buffer
 
 
 def _drawing(data: Any) -> Iterator[Any]:

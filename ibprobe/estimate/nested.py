@@ -121,7 +121,7 @@ def nested_terms(
 
     Returns:
         By quantity; I(X;T̃|Y) of the rows that have a class. Time O(draws · k² · passes · d), about 3 s for 2,048 rows,
-        16 passes and d = 64 on one core. Besides ``u``, scratch is less than twice its size.
+        16 passes and d = 64 on one core. Besides ``u``, scratch is less than twice its size; on a GPU, that and 256 MB.
     """
     k, passes, _ = u.shape
     asked = queries(u, seeds, passes // 2)

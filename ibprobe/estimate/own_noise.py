@@ -151,7 +151,7 @@ def bracket_of_gaussians(mean: Any, scale: Any, *, rate: Any = None, draws: int 
         seed: of the draws; the global generator is not touched.
 
     Returns:
-        The two ends. Time O(draws · n² · d) in float64; blocks of 8 MB.
+        The two ends. Time O(draws · n² · d) in float64; scratch of some 8 MB, on a GPU at most 256.
 
     Raises:
         BadInput: shapes differ, fewer than two rows, values that are not finite, or scales that cannot be.
@@ -198,7 +198,7 @@ def own_sums(rows: OwnRows, y: Int[Tensor, " n"] | None = None) -> Sums:
     order, sizes = class_by_class(y)
     mean, scale = (t if order is None else t[order] for t in (rows.mean, rows.scale))
     centres = _Centres(mean, scale)
-    block = max(1, block_bytes(mean, _BLOCK_BYTES) // (8 * len(mean) * (1 if centres.by_products else mean.shape[1])))
+    block = max(1, block_bytes(mean, _BLOCK_BYTES) // (8 * len(mean) * centres.copies))
 
     def scored(drawn: Tensor) -> Scores:
         eps = (drawn if order is None else drawn[order]) * centres.on
@@ -225,6 +225,9 @@ class _Centres:
         self._factors = torch.cat([-weight / 2, self.mean * weight], 1)
         self._constant = self.peak - (self.mean.square() * weight).sum(1) / 2
         self._off = None if bool((scale > 0).all()) else 1 - self.on
+        self.copies = 1 if self.by_products else 2 * mean.shape[1]
+        """Matrices that are there at once in a block."""
+        self.copies += 0 if self._off is None else 3
 
     def log_density(self, z: Tensor, rows: slice) -> Tensor:
         """Of some z under every component ``(k, n)``.

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ibprobe import IBProbe, MissingExtra
+from ibprobe import IBProbe, MissingExtra, TerminalSink
 from ibprobe_lightning.curves import Curves
 
 log = logging.getLogger("ibprobe")
@@ -81,7 +81,7 @@ class Fit:
         try:
             path = self.probe.report(self.probe.run_dir / "report.html")
             if say:
-                print(f"ibprobe: report in {path}")
+                TerminalSink(live=False).close(f"report in {path}")
         except MissingExtra as e:
             log.warning("ibprobe: %s; for none: report=False", e)
 

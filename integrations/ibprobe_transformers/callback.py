@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from ibprobe import BadInput, IBProbe, MissingExtra, UnknownName
+from ibprobe import BadInput, IBProbe, MissingExtra, TerminalSink, UnknownName
 from ibprobe_transformers.checkpoints import name_of, saved_state, unusable
 from ibprobe_transformers.trainer import Calling, SeenBatches, reporting
 from ibprobe_transformers.views import proposed_layers, proposed_view
@@ -172,7 +172,7 @@ class IBProbeCallback(TrainerCallback):
         try:
             path = self.probe.report(self.probe.run_dir / "report.html")
             if state.is_world_process_zero and self._options.get("sinks", "auto") == "auto":
-                print(f"ibprobe: report in {path}")
+                TerminalSink(live=False).close(f"report in {path}")
         except MissingExtra as e:
             log.info("ibprobe: no report: %s", e)
 

@@ -80,6 +80,14 @@ def test_huge_inputs_reduce_the_rows_and_not_the_memory_limit_which_is_said(capl
     assert (first_is_huge.n, first_is_huge.full) == (10, True)
 
 
+def test_rows_that_labels_cut_are_said_too(caplog: pytest.LogCaptureFixture) -> None:
+    buffer = RowBuffer(capacity=100, max_bytes=4000)
+    buffer.add((torch.randn(8, 2),), {})
+    buffer.label(torch.zeros(8, 200))
+    assert (buffer.n, buffer.full, buffer.cut) == (8, True, True)
+    assert caplog.messages[0].endswith("or pass rows=8")
+
+
 def through_a_file(state: Any) -> Any:
     file = io.BytesIO()
     torch.save(state, file)

@@ -1,3 +1,4 @@
+from functools import partial
 from typing import Any
 
 import pytest
@@ -7,6 +8,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from ibprobe import BadInput
+from ibprobe.capture import data as data_module
+from ibprobe.capture.buffer import RowBuffer
 from ibprobe.capture.data import distinct_batches
 from ibprobe.capture.rows import join
 
@@ -84,3 +87,12 @@ def test_reading_a_shuffled_loader_twice_gives_the_same_rows() -> None:
     loader = DataLoader(TensorDataset(X, Y), batch_size=64, shuffle=True, generator=torch.Generator())
     first, second = (distinct_batches(loader, 100)[0][0].args[0] for _ in range(2))
     assert torch.equal(first, second)
+
+
+def test_inputs_that_are_all_there_is_are_not_cut_silently(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data_module, "RowBuffer", partial(RowBuffer, max_bytes=4000))
+    wide = torch.randn(64, 100)
+    assert sum(b.n for b in distinct_batches(wide, 64)[0]) == 10
+    with pytest.raises(BadInput, match="there are more than 256 MiB"):
+        distinct_batches(wide, 64, all_there_is=True)
+    assert sum(b.n for b in distinct_batches(wide[:8], 8, all_there_is=True)[0]) == 8

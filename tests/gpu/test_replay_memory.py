@@ -15,7 +15,7 @@ BATCH = 256
 
 
 def net() -> nn.Sequential:
-    """Convolutions whose activations take a gigabyte in a training step; the view pools what is kept of them."""
+    """Convolutions whose activations take half a gigabyte in a training step; the view pools what is kept of them."""
     torch.manual_seed(0)
     blocks = [part for k in range(6) for part in (nn.Conv2d(64 if k else 3, 64, 3, padding=1), nn.ReLU())]
     return nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10)).cuda()
@@ -61,7 +61,7 @@ def test_snapshots_do_not_raise_the_peak_of_training_nor_change_it() -> None:
     (bare, weights, _), (watched, same_weights, probe) = peak_of(watched=False), peak_of(watched=True)
     assert probe is not None
     assert len(probe.estimates.steps) >= 4
-    assert bare > 2**29
+    assert bare > 400 * 2**20
     # What is kept: 512 inputs of 12 KiB, and their pooled rows.
     assert watched <= bare + 2**24
     assert same(dict(weights), dict(same_weights))

@@ -18,17 +18,19 @@ from .models import CLASSES, Case, Net, make
 
 ROWS, UNITS = 2048, 256
 LEAST = 20
-"""Steps that are timed at least."""
+"""Steps that are timed at least, alone and beside."""
 
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """Seconds; where both go on at once, until the work is done."""
+    """Seconds; both go on at once until a piece of work is done and enough steps were taken."""
 
     name: str
     step: float
     work: float
     steps: int
+    times: int
+    """How often the work was done meanwhile."""
     both: float
 
     @property
@@ -39,7 +41,7 @@ class Beside:
     @property
     def gain(self) -> float:
         """1 where step and work take turns, 2 where neither notices the other."""
-        return (self.steps * self.step + self.work) / self.both
+        return (self.steps * self.step + self.times * self.work) / self.both
 
 
 def works(device: str) -> dict[str, Callable[[], object]]:
@@ -66,30 +68,36 @@ def beside(case: Case, device: str, runtime: str, name: str, work: Callable[[], 
     """Steps alone, work alone, both at once; each was done before."""
     net, place = make(case, device), make_place(runtime, torch.device(device))
 
-    def done() -> float:
+    def done(*, wait: bool) -> bool:
+        outcome = place.result(wait=wait)
+        if outcome is not None and outcome.error is not None:
+            raise outcome.error
+        return outcome is not None
+
+    def alone() -> float:
         start = time.perf_counter()
         place.start(work)
-        outcome = place.result(wait=True)
-        assert outcome is not None
-        if outcome.error is not None:
-            raise outcome.error
+        done(wait=True)
         return time.perf_counter() - start
 
-    done()
+    alone()
     _steps(net, LEAST)
-    step, alone = _steps(net, LEAST) / LEAST, done()
-    start, steps = time.perf_counter(), 0
-    place.start(work)
-    while place.result(wait=False) is None:
-        net.step()
-        net.settled()
-        steps += 1
-    return Beside(name, step, alone, steps, time.perf_counter() - start)
+    step, of_work = _steps(net, LEAST) / LEAST, alone()
+    start, steps, times = time.perf_counter(), 0, 0
+    while steps < LEAST:
+        place.start(work)
+        while not done(wait=False):
+            _steps(net, 1)
+            steps += 1
+        times += 1
+    return Beside(name, step, of_work, steps, times, time.perf_counter() - start)
 
 
 def _steps(net: Net, steps: int) -> float:
+    """Their seconds; what goes on in another stream is not waited for."""
     start = time.perf_counter()
     for _ in range(steps):
         net.step()
-        net.settled()
+        if net.x.is_cuda:
+            torch.cuda.current_stream().synchronize()
     return time.perf_counter() - start

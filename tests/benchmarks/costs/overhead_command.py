@@ -34,6 +34,7 @@ class Calibration:
 
     step: float
     snapshot: float
+    rows: int
 
     @property
     def needed(self) -> float:
@@ -53,10 +54,10 @@ def calibrate(case: Case, device: str) -> Calibration:
     snapshots = []
     for _ in range(3):
         start = time.perf_counter()
-        ibprobe.measure(net.model, (net.x, net.y), view=net.view, estimator="channel")
+        found = ibprobe.measure(net.model, (net.x, net.y), view=net.view, estimator="channel")
         net.settled()
         snapshots.append(time.perf_counter() - start)
-    return Calibration(quantiles(times[4:], n=4)[0], min(snapshots))
+    return Calibration(quantiles(times[4:], n=4)[0], min(snapshots), max(e.rows for e in found))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -113,7 +114,7 @@ def _model(case: Case, options: argparse.Namespace) -> Iterator[str]:
         f"at defaults ({FEWEST} snapshots need {found.needed:.0f} s), all of them about {total / 60:.0f} min"
     )
     yield from (f"## {case.says}", "")
-    yield f"A step takes {1e3 * found.step:.1f} ms, a snapshot of 2,048 rows {found.snapshot:.2f} s (brackets)."
+    yield f"A step takes {1e3 * found.step:.1f} ms, brackets of {found.rows:,} rows {found.snapshot:.2f} s."
     yield ""
     results = [(v, _pairs(case, options, v, length, found)) for v in compared]
     head = (
@@ -193,7 +194,7 @@ def _beside(options: argparse.Namespace) -> Iterator[str]:
     yield from (f"## Steps while a snapshot is worked on, `runtime={runtime!r}`", "")
     yield "A gain of 1 means that steps and work take turns, 2 that neither notices the other."
     yield ""
-    head = ("", "step alone, ms", "step beside, ms", "ratio", "work alone, s", "both, s", "gain")
+    head = ("", "step alone, ms", "step beside, ms", "ratio", "work alone, s", "times", "both, s", "gain")
     yield from table(
         head, (_beside_row(n, work, runtime, options) for n in options.model for work in works(options.device).items())
     )
@@ -206,6 +207,6 @@ def _beside_row(
     say(f"  {model}, {found.name}: a step takes {found.step_beside / found.step:.2f} times as long")
     numbers = (
         f"{1e3 * found.step:.1f}", f"{1e3 * found.step_beside:.1f}", f"{found.step_beside / found.step:.2f}",
-        f"{found.work:.2f}", f"{found.both:.2f}", f"{found.gain:.2f}",
+        f"{found.work:.2f}", str(found.times), f"{found.both:.2f}", f"{found.gain:.2f}",
     )  # fmt: skip
     return [f"{model}, {found.name}", *numbers]
