@@ -55,7 +55,7 @@ class RunDir:
         """
         if not self._begun and os.path.isfile(self.path / "meta.json") and not self.holds(run):
             raise BadRun(
-                f"{self.path} already holds a run: give a new path (run_dir=, or --out), or leave it out; to go on "
+                f"{self.path} already holds a run: give a new path (run_dir=, or --run-dir), or leave it out; to go on "
                 "with that run, probe.load_state_dict(state) before attaching"
             )
         if not self._begun and _locked(self._file("records")):
