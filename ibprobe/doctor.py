@@ -66,12 +66,12 @@ def diagnosis(source: Source | None, journal: Journal, budget: Budget, *, armed:
 
 def _at_rest(journal: Journal) -> str:
     """Why its hooks are not at work: what ended the last run, if there was one."""
-    before, last = [None, None, *(e for e in journal.records.events if e.kind in ("disarmed", "cost"))][-2:]
-    if last is None:
+    ended = [e for e in journal.records.events if e.kind in ("disarmed", "cost")]
+    if not ended:
         return "not attached"
     # A run that was disarmed tells its cost all the same when it ends.
-    disarmed = next((e for e in (last, before) if e is not None and e.kind == "disarmed"), None)
-    return f"disarmed: {disarmed.why}" if disarmed else f"detached at step {last.step}"
+    why = next((e.why for e in ended[-2:] if e.kind == "disarmed"), "")
+    return f"disarmed: {why}" if why else f"detached at step {ended[-1].step}"
 
 
 _RECORD = 300

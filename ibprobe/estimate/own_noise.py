@@ -225,9 +225,8 @@ class _Centres:
         self._factors = torch.cat([-weight / 2, self.mean * weight], 1)
         self._constant = self.peak - (self.mean.square() * weight).sum(1) / 2
         self._off = None if bool((scale > 0).all()) else 1 - self.on
-        self.copies = 1 if self.by_products else 2 * mean.shape[1]
+        self.copies = (1 if self.by_products else 2 * mean.shape[1]) + (0 if self._off is None else 3)
         """Matrices that are there at once in a block."""
-        self.copies += 0 if self._off is None else 3
 
     def log_density(self, z: Tensor, rows: slice) -> Tensor:
         """Of some z under every component ``(k, n)``.

@@ -62,6 +62,23 @@ def test_float32_agrees_with_float64_far_from_zero_in_many_dimensions() -> None:
     assert float(single.high.mean()) == pytest.approx(float(double.high.mean()), rel=1e-3)
 
 
+def test_products_of_ten_bits_would_not_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Why brackets are of float64 where a GPU may round operands so (TF32): two clusters of 64 units, thirty noise
+    # scales apart in each.
+    def rounded(t: Tensor) -> Tensor:
+        return ((t.contiguous().view(torch.int32) + 0x1000) & ~0x1FFF).view(torch.float32)
+
+    generator = torch.Generator().manual_seed(0)
+    sides = torch.randint(2, (2048, 1), generator=generator) * 2 - 1
+    t = 15 * sides + 0.5 * torch.randn(2048, 64, generator=generator)
+    exact, single = (input_terms(kernel_sums(noisy_rows(v, Channel("absolute", 1.0)))) for v in (t.double(), t))
+    addmm = torch.addmm
+    monkeypatch.setattr(torch, "addmm", lambda c, a, b, **k: addmm(c, rounded(a), rounded(b), **k))
+    coarse = input_terms(kernel_sums(noisy_rows(t, Channel("absolute", 1.0))))
+    assert float(single.high.mean()) == pytest.approx(float(exact.high.mean()), abs=1e-4)
+    assert float(exact.high.mean() - coarse.high.mean()) == pytest.approx(0.018, abs=0.004)
+
+
 @pytest.mark.parametrize("truth", [0.5, 1.0, 3.0])
 def test_gaussian_rows_are_bracketed(truth: float) -> None:
     # I = d/2 ln(1 + 1/σ²) for d alive dimensions; the ends are right in expectation, so 3 standard errors.

@@ -32,9 +32,10 @@ class Run:
         self.data = [(x.cuda(), y.cuda()) for x, y in batches(512)]
         self.taken = 0
 
-    def steps(self, epochs: int) -> None:
-        """Sixteen an epoch."""
-        for x, y in self.data * epochs:
+    def steps(self, number: int) -> None:
+        """Train for so many optimizer steps."""
+        for _ in range(number):
+            x, y = self.data[self.taken % len(self.data)]
             self.optimizer.zero_grad()
             self.loss(self.model(x), y).backward()
             self.optimizer.step()
@@ -43,7 +44,7 @@ class Run:
                 wait_for_workers()  # so that the next snapshot is not late
 
     def settle(self) -> None:
-        """Nothing is under way, on the device or beside training."""
+        """Nothing is under way, on the device or beside training; the step after one that is due."""
         wait_for_workers()
         self.steps(1)  # which collects what was found
         gc.collect()
@@ -53,7 +54,7 @@ class Run:
         """Train, and tell what must not depend on the probe."""
         torch.manual_seed(1)
         with self.probe or torch.enable_grad():
-            self.steps(10)
+            self.steps(8 * EVERY)
         return {"model": dict(self.model.state_dict()), "random": (torch.cuda.get_rng_state(), *random_states())}
 
     @property
@@ -74,8 +75,11 @@ def test_training_does_not_notice(place: str, mode: str) -> None:
 
 
 def test_a_draw_too_many_would_be_noticed() -> None:
+    def draw(*_: object) -> None:
+        torch.rand(1, device="cuda")
+
     disturbed, bare = Run(None), Run(None)
-    disturbed.model.register_forward_pre_hook(lambda *_: torch.rand(1, device="cuda") and None)
+    disturbed.model.register_forward_pre_hook(draw)
     assert not same(disturbed.whole(), bare.whole())
 
 
@@ -93,10 +97,10 @@ def test_memory_stays_flat_over_snapshots(place: str) -> None:
     torch.cuda.empty_cache()
     run = Run(place)
     with run.probe or torch.enable_grad():
-        run.steps(5)
+        run.steps(4 * EVERY)
         run.settle()
         reserved, allocated = torch.cuda.memory_reserved(), torch.cuda.memory_allocated()
-        run.steps(20)
+        run.steps(16 * EVERY - 1)
         run.settle()
         assert torch.cuda.memory_reserved() == reserved
         # Rows of two layers take half of this at one snapshot, and there were sixteen.
@@ -108,11 +112,11 @@ def test_memory_stays_flat_over_snapshots(place: str) -> None:
 def test_a_step_that_is_not_due_does_not_wait_for_the_device(place: str) -> None:
     run = Run(place, every=10**6)
     with run.probe or torch.enable_grad():
-        run.steps(4)  # rows are kept, and the first snapshot has begun
+        run.steps(EVERY)  # rows are kept, and the first snapshot has begun
         run.settle()
         torch.cuda.set_sync_debug_mode("error")
         try:
-            run.steps(4)
+            run.steps(2 * EVERY)
             with pytest.raises(RuntimeError, match="synchroniz"):
                 torch.zeros(1, device="cuda").item()
         finally:

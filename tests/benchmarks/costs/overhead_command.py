@@ -87,6 +87,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--part", action="append", choices=PARTS, help="only this one: whole runs, steps, or steps beside work"
     )
+    parser.add_argument("--only", default="", metavar="WORDS", help="comparisons whose name holds these, such as probe")
     parser.add_argument("--repetitions", type=int, default=3, help="pairs of each kind (default 3)")
     parser.add_argument(
         "--minutes", type=float, help="length of a run at defaults; by default, what five snapshots within 5 %% need"
@@ -107,7 +108,8 @@ def _for_probe(options: argparse.Namespace) -> dict[str, Any]:
 def _model(case: Case, options: argparse.Namespace) -> Iterator[str]:
     found = calibrate(case, options.device)
     length = found.needed if options.minutes is None else 60 * options.minutes
-    compared = variants(_for_probe(options), GPU_GOAL if options.device.startswith("cuda") else GOAL)
+    goal = GPU_GOAL if options.device.startswith("cuda") else GOAL
+    compared = [v for v in variants(_for_probe(options), goal) if options.only in v.name]
     total = 2 * options.repetitions * length * sum(v.share for v in compared)
     say(
         f"{case.says}: a step {1e3 * found.step:.0f} ms, a snapshot {found.snapshot:.2f} s; runs of {length:.0f} s "
